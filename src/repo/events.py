@@ -1,0 +1,54 @@
+"""What a hook is told: plain frozen data, in pairs of a start and an end.
+
+A hook is any callable that takes one event. It runs on the event loop, in the middle of the call
+that it is told about, so it must be quick and must not block; an exception of a hook reaches the
+caller, as a bug of the application would.
+
+    def log_slow(event: Event) -> None:
+        if isinstance(event, CallEnded) and event.at - event.started > 1.0:
+            print(f"{event.verb} of {event.task} took {event.at - event.started:.1f} s")
+
+    db = Database(url, hooks=[log_slow])
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallStarted:
+    """A call on a scope was made; it may have to wait for its turn or for a connection."""
+
+    call: int
+    """Pairs this event with its ``CallEnded``; unique in this process."""
+    scope: str
+    """The kind of scope: ``"Database"``, ``"Transaction"``, ``"Snapshot"`` or ``"Session"``."""
+    verb: str
+    """What was called: ``"get"``, ``"rows"``, ``"add_many"``, ..."""
+    task: str
+    """The name of the asyncio task that made the call."""
+    at: float
+    """When, in seconds of ``time.perf_counter``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEnded:
+    """A call on a scope ended, with a result, an error or a cancellation."""
+
+    call: int
+    scope: str
+    verb: str
+    task: str
+    connection: int | None
+    """A small number that stays with a connection of the pool; None if the call never had one."""
+    started: float
+    """When the call was made, in seconds of ``time.perf_counter``."""
+    connected: float | None
+    """When its wait was over and the work began; None if it never began."""
+    at: float
+    """When it ended."""
+    error: BaseException | None
+
+
+Event = CallStarted | CallEnded
+Hook = Callable[[Event], None]
