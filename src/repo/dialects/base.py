@@ -1,0 +1,136 @@
+"""What `repo` asks of a database: one class per database, the same methods in the same order."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from sqlalchemy import URL, Connection, MetaData, Table
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from repo.errors import ConfigurationError, RepoError
+
+ISOLATION_LEVELS = ("READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionOptions:
+    """How a transaction begins.
+
+    Raises:
+        ConfigurationError: there is no such isolation level.
+    """
+
+    isolation: str | None = None
+    """The isolation level by its SQL name; None means the database's default."""
+    read_only: bool = False
+    settings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Run-time settings for the length of the transaction, for databases that have them."""
+
+    def __post_init__(self) -> None:
+        if self.isolation is not None and self.isolation.upper() not in ISOLATION_LEVELS:
+            known = ", ".join(ISOLATION_LEVELS)
+            raise ConfigurationError(f"{self.isolation!r} is no isolation level: write one of {known}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """How ``Database`` makes an engine for a URL."""
+
+    url: URL
+    options: Mapping[str, Any]
+    """Arguments of ``sqlalchemy.ext.asyncio.create_async_engine``."""
+    dispose: Callable[[], None] = lambda: None
+    """Called when the engine is disposed of."""
+
+
+class Dialect(ABC):
+    """One database's ways. Methods that take a ``Connection`` run inside SQLAlchemy's greenlet."""
+
+    name: ClassVar[str]
+    """The name that SQLAlchemy gives the database."""
+    drivers: ClassVar[tuple[str, ...]]
+    """The drivers that `repo` knows, by SQLAlchemy's names; the first is the default."""
+    one_writer: ClassVar[bool]
+    """Whether writing transactions exclude each other, so that they should queue in process."""
+    copies: ClassVar[bool]
+    """Whether there is a way for bulk that is shorter than INSERT."""
+
+    @abstractmethod
+    def settings(self, url: URL) -> EngineSettings:
+        """How to make an engine for the URL, whose driver is set.
+
+        Raises:
+            ConfigurationError: the URL is not one of this database.
+        """
+
+    @abstractmethod
+    def configure(self, engine: AsyncEngine) -> None:
+        """Prepare an engine that ``Database`` has made: listeners and the like."""
+
+    @abstractmethod
+    def autocommit(self, connection: Connection) -> None:
+        """Let each statement on the connection stand for itself, without BEGIN and COMMIT."""
+
+    @abstractmethod
+    def begin(self, connection: Connection, options: TransactionOptions) -> None:
+        """Begin a transaction."""
+
+    @abstractmethod
+    def end(self, connection: Connection, options: TransactionOptions) -> None:
+        """Undo what ``begin`` set on the connection, after COMMIT or ROLLBACK."""
+
+    @abstractmethod
+    def pin(
+        self,
+        connections: Sequence[Connection],
+        options: TransactionOptions,
+        *,
+        joinable: bool,
+        guard: Connection | None = None,
+    ) -> str | None:
+        """Begin a read-only transaction on each connection, all of which see one moment.
+
+        Args:
+            connections: at least one; none is in a transaction.
+            options: how each transaction begins.
+            joinable: whether other connections may want to ``join`` later.
+            guard: a further connection, for stopping writers meanwhile after ``NotPinned``.
+
+        Returns:
+            What ``join`` needs, or None where nobody can join.
+
+        Raises:
+            NotPinned: concurrent writes kept them from seeing the same moment. They are as before.
+        """
+
+    @abstractmethod
+    def join(self, connection: Connection, options: TransactionOptions, token: str) -> None:
+        """Begin a read-only transaction that sees the moment of the token's connections."""
+
+    @abstractmethod
+    def recover(self, connection: Connection) -> None:
+        """Make a pinned connection usable again after a statement on it has failed."""
+
+    @abstractmethod
+    def copy(
+        self,
+        connection: Connection,
+        table: Table,
+        columns: Sequence[str],
+        rows: Iterable[tuple[Any, ...]],
+    ) -> None:
+        """Insert rows of bound values by the database's bulk way; only where it ``copies``."""
+
+    @abstractmethod
+    def order(self, expression: Any) -> Any:
+        """The ORDER BY term that sorts NULL as the largest value."""
+
+    @abstractmethod
+    def translate(self, error: BaseException, metadata: MetaData | None) -> RepoError | None:
+        """What the driver's error means; None if it is not an error of this database."""
+
+
+class NotPinned(Exception):
+    """Several connections could not be made to see one moment, because of concurrent writes."""

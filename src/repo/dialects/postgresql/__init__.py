@@ -1,0 +1,161 @@
+"""Postgres by asyncpg."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import URL, Connection, MetaData, Table, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.util import await_only
+
+from repo.dialects.base import Dialect, EngineSettings, TransactionOptions
+from repo.dialects.postgresql.errors import translate
+from repo.errors import ConfigurationError, InvalidValue, RepoError
+
+SET_LOCAL = text("SELECT set_config(:name, :value, true)")
+EXPORT = text("SELECT pg_export_snapshot()")
+
+_NUMBERS: dict[str, type[int] | type[float]] = {
+    "timeout": float,
+    "command_timeout": float,
+    "statement_cache_size": int,
+    "max_cached_statement_lifetime": int,
+    "max_cacheable_statement_size": int,
+}
+_TEXTS = {
+    *("host", "port", "ssl", "direct_tls", "passfile", "service", "servicefile", "target_session_attrs"),
+    *("krbsrvname", "gsslib", "prepared_statement_cache_size"),
+}
+"""Arguments of ``asyncpg.connect``, and of SQLAlchemy's dialect, that make sense in a URL."""
+
+
+class PostgreSQL(Dialect):
+    """Postgres by asyncpg."""
+
+    name = "postgresql"
+    drivers = ("asyncpg",)
+    one_writer = False
+    copies = True
+
+    def settings(self, url: URL) -> EngineSettings:
+        url = _understood(url)
+        # A cancel that arrives while Postgres compiles a query just in time is lost, so the query
+        # would run to its end; and queries of an application rarely earn the compilation back.
+        connect_args = {"server_settings": {"jit": "off"}, **_numbers(url)}
+        url = url.difference_update_query(_NUMBERS)
+        options = {"connect_args": connect_args, "pool_pre_ping": True}
+        return EngineSettings(url=url, options=options)
+
+    def configure(self, engine: AsyncEngine) -> None:
+        pass
+
+    def autocommit(self, connection: Connection) -> None:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    def begin(self, connection: Connection, options: TransactionOptions) -> None:
+        connection.execution_options(
+            postgresql_readonly=options.read_only,
+            **({"isolation_level": options.isolation.upper()} if options.isolation else {}),
+        )
+        connection.begin()
+        for name, value in options.settings.items():
+            connection.execute(SET_LOCAL, {"name": name, "value": value})
+
+    def end(self, connection: Connection, options: TransactionOptions) -> None:
+        pass
+
+    def pin(
+        self,
+        connections: Sequence[Connection],
+        options: TransactionOptions,
+        *,
+        joinable: bool,
+        guard: Connection | None = None,
+    ) -> str | None:
+        first, *others = connections
+        token = None
+        _begin_repeatable(first)
+        if others or joinable:
+            # Exported now: a connection that is busy with a query cannot do it later.
+            token = str(first.execute(EXPORT).scalar_one())
+        self._settle(first, options)
+        for connection in others:
+            self.join(connection, options, token or "")
+        return token
+
+    def join(self, connection: Connection, options: TransactionOptions, token: str) -> None:
+        _begin_repeatable(connection)
+        # Must come first, and takes no parameter; the server itself has made the token.
+        connection.exec_driver_sql(f"SET TRANSACTION SNAPSHOT '{token}'")
+        self._settle(connection, options)
+
+    def _settle(self, connection: Connection, options: TransactionOptions) -> None:
+        """What follows once the moment is fixed."""
+        for name, value in options.settings.items():
+            connection.execute(SET_LOCAL, {"name": name, "value": value})
+        # A failed statement ends a transaction for Postgres; going back to here does not lose
+        # the moment that the transaction sees.
+        connection.exec_driver_sql("SAVEPOINT repo_pinned")
+
+    def recover(self, connection: Connection) -> None:
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT repo_pinned")
+
+    def copy(
+        self,
+        connection: Connection,
+        table: Table,
+        columns: Sequence[str],
+        rows: Iterable[tuple[Any, ...]],
+    ) -> None:
+        driver: Any = connection.connection.driver_connection
+        if not driver.is_in_transaction():
+            # SQLAlchemy sends BEGIN with the first statement that goes through it.
+            connection.exec_driver_sql("SELECT 1")
+        copying = driver.copy_records_to_table(table.name, schema_name=table.schema, columns=columns, records=rows)
+        try:
+            await_only(copying)
+        except Exception as error:
+            if isinstance(error, RepoError | OSError) or translate(error) is not None:
+                raise
+            # Python's own error, by the driver's encoder or a type's processor: it may show the value.
+            raise InvalidValue(
+                f"a row's value does not fit its column's type: {type(error).__name__}; its cause says more"
+            ) from error
+
+    def order(self, expression: Any) -> Any:
+        return expression
+
+    def translate(self, error: BaseException, metadata: MetaData | None) -> RepoError | None:
+        return translate(error, metadata)
+
+
+def _understood(url: URL) -> URL:
+    """The URL as asyncpg understands it, with a password only where it is hidden when shown."""
+    # asyncpg calls libpq's sslmode "ssl", with the same values.
+    query = {"ssl" if name == "sslmode" else name: value for name, value in url.query.items()}
+    user, password = (query.pop(name, None) for name in ("user", "password"))
+    unknown = sorted(set(query) - _TEXTS - set(_NUMBERS))
+    if unknown:
+        raise ConfigurationError(
+            f"asyncpg knows no {', '.join(unknown)} in a URL; what it knows is sslmode, {', '.join(sorted(_NUMBERS))}, "
+            "target_session_attrs and a few more, and settings of the server go to "
+            'engine_options={"connect_args": {"server_settings": {...}}}'
+        )
+    return url.set(query=query, username=str(user) if user else None, password=str(password) if password else None)
+
+
+def _numbers(url: URL) -> dict[str, Any]:
+    """The URL's arguments that are numbers."""
+    numbers: dict[str, Any] = {}
+    for name, number in _NUMBERS.items():
+        if name in url.query:
+            try:
+                numbers[name] = number(str(url.query[name]))
+            except ValueError:
+                raise ConfigurationError(f"{name} in the URL is no number") from None
+    return numbers
+
+
+def _begin_repeatable(connection: Connection) -> None:
+    """Begin a read-only transaction that sees one moment."""
+    connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    connection.begin()

@@ -1,0 +1,219 @@
+"""SQLite: one file, one writer at a time, any number of readers beside it (WAL)."""
+
+import contextlib
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, MetaData, Table, event
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.sql import operators
+
+from repo.dialects.base import Dialect, EngineSettings, NotPinned, TransactionOptions
+from repo.dialects.sqlite.diagnosis import diagnose
+from repo.dialects.sqlite.driver import ClosingConnection, connect
+from repo.dialects.sqlite.errors import translate
+from repo.errors import ConfigurationError, RepoError
+
+BUSY_TIMEOUT = 10.0
+"""Seconds that a connection waits for another process's write lock."""
+
+PIN_ATTEMPTS = 5
+"""How often readers try to begin between two writes before writers are stopped for it."""
+
+_URL_ARGUMENTS = {"timeout", "cached_statements", "detect_types", "uri"}
+"""Arguments of ``sqlite3.connect`` that leave alone what this module sets up."""
+
+_EXPLICIT_BEGIN = "repo_explicit_begin"
+
+
+class SQLite(Dialect):
+    """SQLite by aiosqlite.
+
+    SQLite is always serializable: every isolation level is accepted and means that one. Settings
+    are accepted, so that code for another database runs, and have no effect.
+    """
+
+    name = "sqlite"
+    drivers = ("aiosqlite",)
+    one_writer = True
+    copies = False
+
+    def settings(self, url: URL) -> EngineSettings:
+        _check(url)
+        arguments = {"factory": ClosingConnection, "timeout": _busy_timeout(url), "async_creator_fn": connect}
+        options = {"connect_args": arguments}
+        url = url.difference_update_query(["timeout"])
+        if url.database not in (None, "", ":memory:"):
+            return EngineSettings(url=url, options=options)
+        # In memory there is either one connection, hence no isolation, or a shared cache that
+        # ignores the busy time-out. A private file behaves as production does.
+        folder = tempfile.TemporaryDirectory(prefix="repo-", ignore_cleanup_errors=True)
+        private = url.set(database=str(Path(folder.name, "memory.db")))
+        return EngineSettings(url=private, options=options, dispose=folder.cleanup)
+
+    def configure(self, engine: AsyncEngine) -> None:
+        event.listen(engine.sync_engine, "connect", _set_up)
+        event.listen(engine.sync_engine, "checkout", _restore)
+        event.listen(engine.sync_engine, "checkin", _end)
+        event.listen(engine.sync_engine, "begin", _begin_implicitly)
+        event.listen(engine.sync_engine, "invalidate", _interrupt)
+        event.listen(engine.sync_engine, "handle_error", diagnose)
+
+    def autocommit(self, connection: Connection) -> None:
+        connection.execution_options(**{_EXPLICIT_BEGIN: True})
+
+    def begin(self, connection: Connection, options: TransactionOptions) -> None:
+        self.autocommit(connection)
+        if options.read_only:
+            connection.exec_driver_sql("PRAGMA query_only=ON")
+        connection.exec_driver_sql("BEGIN" if options.read_only else "BEGIN IMMEDIATE")
+
+    def end(self, connection: Connection, options: TransactionOptions) -> None:
+        if options.read_only:
+            connection.exec_driver_sql("PRAGMA query_only=OFF")
+
+    def pin(
+        self,
+        connections: Sequence[Connection],
+        options: TransactionOptions,
+        *,
+        joinable: bool,
+        guard: Connection | None = None,
+    ) -> str | None:
+        if guard is not None:
+            self.autocommit(guard)
+            guard.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                for connection in connections:
+                    self._begin_reading(connection, options)
+            finally:
+                guard.exec_driver_sql("ROLLBACK")
+            return None
+        for _ in range(PIN_ATTEMPTS):
+            if self._try_to_pin(connections, options):
+                return None
+        raise NotPinned
+
+    def _try_to_pin(self, connections: Sequence[Connection], options: TransactionOptions) -> bool:
+        """Begin on all connections; True if nobody committed meanwhile, else none has begun."""
+        first, *others = connections
+        self.autocommit(first)
+        before = first.exec_driver_sql("PRAGMA data_version").scalar()
+        for connection in (*others, first):
+            self._begin_reading(connection, options)
+        # The first connection began last. What others committed between its two readings of the
+        # data version would make the second one differ, so equal means: one moment for all.
+        if not others or first.exec_driver_sql("PRAGMA data_version").scalar() == before:
+            return True
+        for connection in connections:
+            connection.exec_driver_sql("ROLLBACK")
+            self.end(connection, options)
+        return False
+
+    def _begin_reading(self, connection: Connection, options: TransactionOptions) -> None:
+        """Begin, and read, because only a read of something real fixes the moment."""
+        self.begin(connection, options)
+        connection.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1").all()
+
+    def join(self, connection: Connection, options: TransactionOptions, token: str) -> None:
+        raise NotPinned
+
+    def recover(self, connection: Connection) -> None:
+        pass
+
+    def copy(
+        self,
+        connection: Connection,
+        table: Table,
+        columns: Sequence[str],
+        rows: Iterable[tuple[Any, ...]],
+    ) -> None:
+        raise NotImplementedError
+
+    def order(self, expression: Any) -> Any:
+        modifier = getattr(expression, "modifier", None)
+        if modifier in (operators.nulls_first_op, operators.nulls_last_op):
+            return expression
+        column = expression.element if modifier is operators.desc_op else expression
+        if getattr(column, "nullable", True) is False:
+            return expression
+        descending = modifier is operators.desc_op
+        return expression.nulls_first() if descending else expression.nulls_last()
+
+    def translate(self, error: BaseException, metadata: MetaData | None) -> RepoError | None:
+        return translate(error, metadata)
+
+
+def _check(url: URL) -> None:
+    """Refuse a URL of which SQLite, or SQLAlchemy, would ignore a part."""
+    if url.host or url.username or url.password or url.port:
+        raise ConfigurationError(
+            "a SQLite URL has a file and no host; a file in the working folder has three slashes, "
+            "sqlite+aiosqlite:///app.db, and an absolute path four"
+        )
+    unknown = set(url.query) - _URL_ARGUMENTS
+    if unknown and "uri" not in url.query:
+        raise ConfigurationError(
+            f"a SQLite URL takes {', '.join(sorted(_URL_ARGUMENTS))}, not {', '.join(sorted(unknown))}; "
+            "SQLite's own arguments, such as mode=ro, need a URI: sqlite+aiosqlite:///file:app.db?mode=ro&uri=true"
+        )
+
+
+def _busy_timeout(url: URL) -> float:
+    """The URL's ``timeout``, in seconds, or ours."""
+    given = url.query.get("timeout", BUSY_TIMEOUT)
+    try:
+        return float(str(given))
+    except ValueError:
+        raise ConfigurationError(f"timeout={given} in the URL is no number of seconds") from None
+
+
+def _set_up(connection: Any, _: Any) -> None:
+    """Make a new connection of ours safe: no implicit BEGIN, WAL, foreign keys checked."""
+    try:
+        connection.isolation_level = None
+        _set_pragmas(connection.cursor())
+    except BaseException:
+        # SQLAlchemy's pool forgets a connection whose set-up has failed.
+        connection.close()
+        raise
+
+
+def _set_pragmas(cursor: Any) -> None:
+    try:
+        cursor.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.OperationalError as error:
+        # A file that can only be read keeps its mode, and can be read in it.
+        if error.sqlite_errorcode != sqlite3.SQLITE_READONLY:
+            raise
+    for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _restore(connection: Any, *_: Any) -> None:
+    """Undo what SQLAlchemy's AUTOCOMMIT leaves behind: the driver's own BEGIN before writes."""
+    if connection.isolation_level is not None:
+        connection.isolation_level = None
+
+
+def _end(connection: Any, _: Any) -> None:
+    """Roll back what a failed COMMIT has left open; SQLAlchemy takes it for ended and gives it back."""
+    if connection is not None and connection.driver_connection.in_transaction:
+        connection.rollback()
+
+
+def _begin_implicitly(connection: Connection) -> None:
+    """Send the BEGIN that the driver does not send, for those who use the engine themselves."""
+    options = connection.get_execution_options()
+    if not options.get(_EXPLICIT_BEGIN) and options.get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN")
+
+
+def _interrupt(connection: Any, *_: Any) -> None:
+    """Stop the statement of a connection that is thrown away; its thread would finish it first."""
+    with contextlib.suppress(Exception):
+        connection.run_async(lambda driver: driver.interrupt())
