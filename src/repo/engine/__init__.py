@@ -1,0 +1,1 @@
+"""The workers behind the scopes; nothing here is public."""

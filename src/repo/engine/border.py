@@ -1,0 +1,111 @@
+"""The one place where errors of drivers and of SQLAlchemy become errors of `repo`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import MetaData
+from sqlalchemy import exc as sa_exc
+from sqlalchemy.orm import exc as orm_exc
+
+from repo import errors
+from repo.dialects import registry
+from repo.errors import RepoError
+
+
+@contextmanager
+def border(metadata: MetaData | None = None) -> Iterator[None]:
+    """Translate what is raised inside; an error that is not the database's passes unchanged.
+
+    The driver's own error becomes the ``__cause__``.
+    """
+    try:
+        yield
+    except RepoError:
+        raise
+    except Exception as error:
+        translated = errors.translate(error, metadata)
+        if translated is None:
+            raise
+        raise translated from _cause(error, translated)
+
+
+@contextmanager
+def committing(metadata: MetaData | None = None) -> Iterator[None]:
+    """Translate what is raised by a COMMIT, of which a lost connection leaves the outcome open."""
+    try:
+        with border(metadata):
+            yield
+    except errors.ConnectionLost as error:
+        raise errors.CommitOutcomeUnknown(
+            "the connection broke during COMMIT, so whether the changes are stored is unknown: "
+            "read what they would have changed before you do it again",
+            code=error.code,
+        ) from error.__cause__
+
+
+@contextmanager
+def connecting(where: str) -> Iterator[None]:
+    """Translate what is raised while a connection is made; drivers raise bare errors there."""
+    try:
+        with border():
+            yield
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        raise errors.ConnectFailed(
+            f"no connection to {where}: {reason}. Does the server run, and is the address right?"
+        ) from error
+    except RepoError as error:
+        error.message = f"no connection to {where}: {error}"
+        error.args = (error.message,)
+        raise
+    except (TypeError, sa_exc.ArgumentError) as error:
+        if isinstance(error, TypeError) and "keyword argument" not in str(error):
+            raise
+        raise errors.ConfigurationError(
+            f"no connection to {where}: the driver does not know an option: {error}"
+        ) from error
+
+
+def _cause(error: BaseException, translated: RepoError) -> BaseException | None:
+    """The driver's own error, where there is one."""
+    orig: BaseException | None = getattr(error, "orig", None)
+    if orig is translated:
+        return translated.__cause__
+    return error if orig is None else orig.__cause__ or orig
+
+
+@errors.register
+def _translate(error: BaseException, metadata: MetaData | None) -> RepoError | None:
+    """By the driver's code; where there is none, by what SQLAlchemy makes of it."""
+    found = (dialect.translate(error, metadata) for dialect in registry.DIALECTS.values())
+    by_code = next((result for result in found if result is not None), None)
+    return by_code or _translate_sqlalchemy(error)
+
+
+def _translate_sqlalchemy(error: BaseException) -> RepoError | None:
+    """What SQLAlchemy raises by itself, and what its drivers raise without a code."""
+    match error:
+        case orm_exc.StaleDataError():
+            return errors.StaleData(
+                "the row was changed or deleted by someone else since the entity was read; "
+                "read it again and repeat the change"
+            )
+        case sa_exc.MultipleResultsFound():
+            return errors.MultipleFound("more than one row meets the condition")
+        case sa_exc.NoResultFound():
+            return errors.NotFound("no row meets the condition")
+        case sa_exc.TimeoutError():
+            return errors.PoolTimeout("no connection of the pool became free: the engine is used beside `repo`, too")
+        case sa_exc.PendingRollbackError():
+            return errors.TransactionFailed("an earlier statement failed, so nothing can be done before a rollback")
+        case sa_exc.DBAPIError() if error.connection_invalidated:
+            return errors.ConnectionLost("the connection broke")
+        case sa_exc.StatementError(orig=RepoError() as ours):
+            return ours
+        case sa_exc.StatementError(orig=sa_exc.InvalidRequestError() as said):
+            return errors.InvalidStatement(str(said.args[0]))
+        case sa_exc.StatementError() if not isinstance(error, sa_exc.DBAPIError):
+            # Raised while parameters are prepared. Its own text shows them.
+            kind = type(error.orig).__name__
+            return errors.InvalidValue(f"a parameter's value does not fit its type: {kind}; its cause says more")
+    return None

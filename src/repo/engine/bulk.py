@@ -1,0 +1,328 @@
+"""Many rows, by the shortest way that the database has."""
+
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import Any, cast
+
+from sqlalchemy import Column, ColumnDefault, Connection, Table, bindparam, insert, inspect, select
+from sqlalchemy import update as sql_update
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefault
+
+from repo.dialects.base import Dialect
+from repo.engine import changes
+from repo.engine.conditions import (
+    Key,
+    by_identities,
+    check_columns,
+    identity,
+    in_parts,
+    key_names,
+    name_of,
+    not_found,
+    stored,
+)
+from repo.engine.entities import complete
+from repo.errors import InvalidValue, RepoError, UsageError
+
+CHUNK = 5000
+"""How many rows go to the database at a time."""
+
+Row = Mapping[str, Any]
+
+
+def check_source(mapper: Mapper[Any], source: Any) -> None:
+    """Refuse what is no source of rows, such as one row."""
+    if isinstance(source, str | bytes | Mapping) or not isinstance(source, Iterable | AsyncIterable):
+        raise UsageError(
+            f"add_many of {name_of(mapper)} takes a list, or anything else that gives {name_of(mapper)} or "
+            f"mappings one after the other, not {type(source).__name__}; add() takes a single entity"
+        )
+
+
+async def chunks(source: Iterable[Any] | AsyncIterable[Any]) -> AsyncGenerator[list[Any], None]:
+    """The source's items in lists of ``CHUNK``; an asynchronous generator is closed in the end."""
+    if not isinstance(source, AsyncIterable):
+        items = iter(source)
+        while some := list(islice(items, CHUNK)):
+            yield some
+        return
+    some = []
+    try:
+        async for item in source:
+            some.append(item)
+            if len(some) == CHUNK:
+                yield some
+                some = []
+        if some:
+            yield some
+    finally:
+        if (close := getattr(source, "aclose", None)) is not None:
+            await close()
+
+
+def add(own: Session, mapper: Mapper[Any], dialect: Dialect, items: Sequence[Any], first: int = 1) -> int:
+    """Insert entities or mappings; the database's own defaults are not read back."""
+    own.flush()
+    for shape, names, rows in _groups(mapper, items, first):
+        if len(shape.mapper.tables) > 1:
+            for entity in _flushed(own, shape, rows):
+                own.expunge(entity)
+        elif not (dialect.copies and _copy(own.connection(), shape, dialect, names, rows)):
+            own.execute(insert(shape.mapper.class_), rows, execution_options=_AS_THEY_ARE)
+    return len(items)
+
+
+def add_returning(own: Session, mapper: Mapper[Any], items: Sequence[Any], first: int = 1) -> list[Any]:
+    """Insert entities or mappings; the stored entities in the order of the items."""
+    own.flush()
+    added: list[Any] = []
+    for shape, _, rows in _groups(mapper, items, first):
+        if len(shape.mapper.tables) > 1:
+            added.extend(_flushed(own, shape, rows))
+            continue
+        statement = insert(shape.mapper.class_).returning(shape.mapper.class_, sort_by_parameter_order=True)
+        added.extend(own.scalars(statement, rows, execution_options=_AS_THEY_ARE).unique())
+    if not changes.returns_whole(mapper):
+        for entity in added:
+            complete(own, entity)
+    return added
+
+
+# A None that _Shape.row leaves is meant; SQLAlchemy would otherwise begin a statement of its own
+# for each other set of columns that are not None.
+_AS_THEY_ARE = {"render_nulls": True}
+
+
+class _Shape:
+    """Which values a row of a model has.
+
+    As in a flush, None and nothing are the same for a column: it gets its default, or NULL. The
+    exception are types that have a value for None, such as JSON's null.
+    """
+
+    def __init__(self, mapper: Mapper[Any]) -> None:
+        self.mapper = mapper
+        self.names = stored(mapper)
+        self.relationships = mapper.relationships.keys()
+        self.nulls = {name for name, column in self.names.items() if column.type.should_evaluate_none}
+        self.optional = {name for name, column in self.names.items() if self._is_optional(name, column)}
+        self.kinds = [name for name, column in self.names.items() if column is mapper.polymorphic_on]
+        self.plain = [name for name in self.names if name not in self.optional]
+
+    def _is_optional(self, name: str, column: Column[Any]) -> bool:
+        """Whether a column gets something else than NULL if a row has no value for it."""
+        return (
+            column.default is not None
+            or column.server_default is not None
+            or name in self.nulls
+            or column is self.mapper.version_id_col
+            or column is self.mapper.polymorphic_on
+            or column is getattr(column.table, "autoincrement_column", None)
+        )
+
+    def row(self, values: Row) -> dict[str, Any]:
+        """The values of one row: each plain column, the others where there is something to store."""
+        row = {name: values.get(name) for name in self.plain}
+        for name in self.optional:
+            value = values.get(name)
+            if value is not None or (name in self.nulls and name in values):
+                row[name] = value
+        return row
+
+
+def _flushed(own: Session, shape: _Shape, rows: Sequence[Row]) -> list[Any]:
+    """Insert rows that are spread over several tables, whose keys only a flush passes on."""
+    mapper = shape.mapper
+    made = [mapper.class_manager.new_instance() for _ in rows]
+    kind = dict.fromkeys(shape.kinds, mapper.polymorphic_identity)
+    for entity, row in zip(made, rows, strict=True):
+        inspect(entity).dict.update(kind | dict(row))
+    own.add_all(made)
+    own.flush()
+    for entity in made:
+        complete(own, entity)
+    return made
+
+
+def _groups(
+    mapper: Mapper[Any], items: Sequence[Any], first: int
+) -> Iterator[tuple[_Shape, list[str], list[dict[str, Any]]]]:
+    """Rows one after another that have values for the same columns."""
+    shapes: dict[Mapper[Any], _Shape] = {}
+    made: list[tuple[_Shape, dict[str, Any]]] = []
+    for number, item in enumerate(items, first):
+        try:
+            own, values = _values(mapper, shapes, item)
+        except UsageError as error:
+            raise UsageError(f"item {number} of add_many: {error}") from None
+        made.append((own, own.row(values)))
+    for (shape, names), group in groupby(made, lambda pair: (pair[0], pair[1].keys())):
+        yield shape, list(names), [row for _, row in group]
+
+
+def _values(mapper: Mapper[Any], shapes: dict[Mapper[Any], _Shape], item: Any) -> tuple[_Shape, Row]:
+    """One item's values by attribute names, and the shape of its row."""
+    if isinstance(item, Mapping):
+        shape = shapes.get(mapper) or shapes.setdefault(mapper, _Shape(mapper))
+        if not item.keys() <= shape.names.keys():
+            check_columns(mapper, item)
+        return shape, item
+    if not isinstance(item, mapper.class_):
+        raise UsageError(f"{name_of(mapper)} or a mapping is wanted, not {type(item).__name__}")
+    state = inspect(item)
+    if state.key is not None:
+        raise UsageError(f"this {name_of(mapper)} is stored already; update() is for that")
+    shape = shapes.get(state.mapper) or shapes.setdefault(state.mapper, _Shape(state.mapper))
+    related = [name for name in shape.relationships if state.dict.get(name)]
+    if related:
+        raise UsageError(
+            f"{name_of(mapper)}.{related[0]} is set, and only columns are written here: set the "
+            "columns behind it, or use add()"
+        )
+    return shape, state.dict
+
+
+def _copy(connection: Connection, shape: _Shape, dialect: Dialect, names: list[str], rows: Sequence[Row]) -> bool:
+    """Insert by the database's bulk way; False where that cannot do all of it."""
+    table = shape.mapper.local_table
+    if not isinstance(table, Table) or len(shape.mapper.tables) > 1 or shape.mapper.polymorphic_on is not None:
+        return False
+    attributes = {column: name for name, column in shape.names.items()}
+    values: dict[str, Callable[[Row], Any]] = {}
+    for column in table.columns:
+        value = _value(shape.mapper, column, attributes.get(column), names)
+        if value is NotImplemented:
+            return False
+        if value is not None:
+            values[column.name] = _bound(connection, column, value)
+    getters = tuple(values.values())
+    records = [tuple([get(row) for get in getters]) for row in rows]
+    dialect.copy(connection, table, list(values), records)
+    return True
+
+
+def _value(mapper: Mapper[Any], column: Column[Any], name: str | None, names: Sequence[str]) -> Any:
+    """How a column gets its value from a row: a function; None, the database does; or no way."""
+    if name in names:
+        return itemgetter(name)
+    if column is mapper.version_id_col and callable(generate := mapper.version_id_generator):
+        return lambda _: generate(None)
+    default = column.default
+    if default is None:
+        return None
+    if isinstance(default, ScalarElementColumnDefault):
+        return lambda _: default.arg
+    if isinstance(default, CallableColumnDefault) and (make := _plain_function(default)):
+        return lambda _: make()
+    return NotImplemented
+
+
+def _plain_function(default: CallableColumnDefault) -> Callable[[], Any] | None:
+    """The function of a default that takes nothing; None if it takes the statement's context.
+
+    SQLAlchemy wraps those that take nothing. A function may have been wrapped by others, too, so
+    SQLAlchemy is asked whether it would wrap the inner one.
+    """
+    function = getattr(default.arg, "__wrapped__", None)
+    try:
+        wraps = function is not None and ColumnDefault(function).arg is not function
+    except ArgumentError:
+        return None
+    return function if wraps else None
+
+
+def _bound(connection: Connection, column: Column[Any], value: Callable[[Row], Any]) -> Callable[[Row], Any]:
+    """The value as the driver wants it, by the column's type."""
+    dialect = connection.dialect
+    process = column.type.dialect_impl(dialect).bind_processor(dialect)
+    if process is None:
+        return value
+
+    def bound(row: Row) -> Any:
+        try:
+            return process(value(row))
+        except RepoError:
+            raise
+        except Exception as error:
+            raise InvalidValue(f"a value does not fit the type of {column}: {type(error).__name__}") from error
+
+    return bound
+
+
+def update(own: Session, mapper: Mapper[Any], rows: Iterable[Any]) -> int:
+    """Change rows by the keys that they hold: how many.
+
+    Raises:
+        NotFound, StaleData: for some of them; nothing was changed.
+    """
+    own.flush()
+    by_key = _by_key(mapper, rows)
+    _lock(own, mapper, by_key)
+    if not changes.is_one_table(mapper):
+        for key, values in by_key.items():
+            changes.update_key(own, mapper, key, values)
+        return len(by_key)
+    for names, group in groupby(by_key.items(), lambda pair: pair[1].keys()):
+        if names:
+            _update_alike(own, mapper, list(names), list(group))
+    changes.refresh(own, mapper)
+    return len(by_key)
+
+
+def _by_key(mapper: Mapper[Any], rows: Iterable[Any]) -> dict[Key, dict[str, Any]]:
+    """The values to set by the key of their row."""
+    keys, names = key_names(mapper), stored(mapper).keys()
+    by_key: dict[Key, dict[str, Any]] = {}
+    for number, row in enumerate(rows, 1):
+        try:
+            if not isinstance(row, Mapping):
+                raise UsageError(f"a mapping with the key is wanted, not {type(row).__name__}")
+            if not row.keys() <= names:
+                check_columns(mapper, row)
+            key = identity(mapper, tuple(row.get(name) for name in keys))
+        except UsageError as error:
+            raise UsageError(f"row {number} of update_many: {error}") from None
+        values = {name: value for name, value in row.items() if name not in keys}
+        by_key.setdefault(key, {}).update(values)
+    return by_key
+
+
+def _lock(own: Session, mapper: Mapper[Any], by_key: Mapping[Key, dict[str, Any]]) -> None:
+    """Lock the rows, so that none can go meanwhile; check that they are there, in the version that is expected.
+
+    Not all drivers tell how many rows each of many UPDATEs has changed.
+    """
+    version = changes.version_of(mapper)
+    columns = [getattr(mapper.class_, name) for name in (*key_names(mapper), *([version] if version else []))]
+    found: dict[Key, Any] = {}
+    for keys in in_parts(list(by_key)):
+        statement = select(*columns).where(by_identities(mapper, keys)).order_by(*mapper.primary_key)
+        for row in own.execute(statement.with_for_update(of=mapper.base_mapper.local_table, key_share=True)):
+            found[tuple(row[: len(mapper.primary_key)])] = row[-1]
+    missing = [key for key in by_key if key not in found]
+    if missing:
+        raise not_found(mapper, missing)
+    for key, values in by_key.items():
+        expected = values.pop(version, found[key]) if version else found[key]
+        if expected != found[key]:
+            raise changes.stale(mapper, key, expected)
+
+
+def _update_alike(own: Session, mapper: Mapper[Any], names: list[str], rows: list[tuple[Key, Row]]) -> None:
+    """Set the same columns of several rows."""
+    columns = stored(mapper)
+    values: dict[Any, Any] = {columns[name]: bindparam(f"repo_value_{name}") for name in names}
+    matches = (column == bindparam(f"repo_key_{n}") for n, column in enumerate(mapper.primary_key))
+    new_version = {columns[name]: value for name, value in changes.next_version(mapper).items()}
+    statement = sql_update(cast(Table, mapper.local_table)).where(*matches).values(values | new_version)
+    own.execute(
+        statement,
+        [
+            {f"repo_value_{name}": value for name, value in row.items()}
+            | {f"repo_key_{n}": value for n, value in enumerate(key)}
+            for key, row in rows
+        ],
+    )

@@ -1,0 +1,182 @@
+"""Rows changed by their key or by a condition.
+
+Where a model's columns are in one table, that is one statement. Where they are in several, as with
+joined-table inheritance, no single statement reaches all of them: entities are read and locked
+first, and then written or deleted table by table.
+
+Functions here take a ``Session`` and run inside SQLAlchemy's greenlet.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from sqlalchemy import ColumnElement, CursorResult, Table, delete, inspect, select, update
+from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.schema import sort_tables
+from sqlalchemy.types import TypeEngine
+
+from repo.engine.conditions import Key, among, by_identities, by_identity, in_parts, name_of, stored
+from repo.engine.entities import complete
+from repo.engine.execution import whole
+from repo.errors import StaleData
+
+Values = Mapping[str, Any]
+Where = Sequence[ColumnElement[bool]]
+
+_FRESH = {"populate_existing": True}
+_UNSYNCHRONIZED = {"synchronize_session": False}
+
+
+def is_one_table(mapper: Mapper[Any]) -> bool:
+    """Whether all rows of the model and of its subclasses are in one table."""
+    tables = {table for related in mapper.self_and_descendants for table in related.tables}
+    return len(tables) == 1 and isinstance(mapper.local_table, Table)
+
+
+def returns_whole(mapper: Mapper[Any]) -> bool:
+    """Whether RETURNING gives all of an entity.
+
+    It gives no columns of subclasses, no expressions over columns, and no relationships that the
+    model loads by a JOIN.
+    """
+    only_columns = len(stored(mapper)) == len(list(mapper.column_attrs))
+    joins = any(relationship.lazy in ("joined", False, "subquery") for relationship in mapper.relationships)
+    return only_columns and not joins and len(list(mapper.self_and_descendants)) == 1
+
+
+def update_key(own: Session, mapper: Mapper[Any], key: Key, values: Values) -> Any:
+    """Change a row by its key: its entity, or None if there is no such row."""
+    if values and is_one_table(mapper) and set(values) <= set(stored(mapper)):
+        changed = update_where(own, mapper, [by_identity(mapper, key)], values, returning=True)
+        return changed[0] if changed else None
+    entities = _locked(own, mapper, [by_identity(mapper, key)])
+    _set(own, entities, values)
+    return entities[0] if entities else None
+
+
+def update_where(own: Session, mapper: Mapper[Any], where: Where, values: Values, *, returning: bool) -> Any:
+    """Change the rows that meet the conditions: how many, or their entities."""
+    if not is_one_table(mapper) or (returning and not returns_whole(mapper)):
+        entities = _locked(own, mapper, where)
+        _set(own, entities, values)
+        return entities if returning else len(entities)
+    statement = update(mapper.class_).where(*where).values({**next_version(mapper), **values})
+    if returning:
+        return list(
+            own.scalars(statement.returning(mapper.class_), execution_options=_FRESH | _UNSYNCHRONIZED).unique()
+        )
+    result = own.execute(statement, execution_options=_UNSYNCHRONIZED)
+    refresh(own, mapper)
+    return cast("CursorResult[Any]", result).rowcount
+
+
+def delete_where(own: Session, mapper: Mapper[Any], where: Where, *, returning: bool = False) -> Any:
+    """Delete the rows that meet the conditions: how many, or the entities that they were."""
+    if not is_one_table(mapper) or (returning and not returns_whole(mapper)):
+        entities = _locked(own, mapper, where)
+        _delete(own, entities)
+        return entities if returning else len(entities)
+    statement = delete(mapper.class_).where(*where)
+    if returning:
+        gone = list(own.scalars(statement.returning(mapper.class_), execution_options=_UNSYNCHRONIZED).unique())
+        for entity in gone:
+            own.expunge(entity)
+        return gone
+    known = any(isinstance(entity, mapper.class_) for entity in own)
+    result = own.execute(statement, execution_options={"synchronize_session": "fetch" if known else False})
+    return cast("CursorResult[Any]", result).rowcount
+
+
+def delete_key(own: Session, mapper: Mapper[Any], key: Key) -> bool:
+    """Delete a row by its key: whether it was there."""
+    return bool(delete_where(own, mapper, [by_identity(mapper, key)]))
+
+
+def delete_entity(own: Session, mapper: Mapper[Any], entity: Any) -> bool:
+    """Delete an entity's row in the version in which the entity was read: whether it was there."""
+    key, version = inspect(entity).identity, version_of(mapper)
+    if version is None:
+        return delete_key(own, mapper, key)
+    if entity in own:
+        own.flush()
+    expected = getattr(entity, version)
+    same_version = mapper.version_id_col == expected
+    if delete_where(own, mapper, [by_identity(mapper, key), same_version]):
+        return True
+    if own.execute(select(*mapper.primary_key).where(by_identity(mapper, key))).first() is not None:
+        raise stale(mapper, key, expected)
+    return False
+
+
+def stale(mapper: Mapper[Any], key: Key, expected: Any) -> StaleData:
+    """The error for a row that is not in the version that was expected."""
+    shown = key[0] if len(key) == 1 else key
+    return StaleData(
+        f"the {name_of(mapper)} with the key {shown!r} was changed or deleted by someone else since it was read "
+        f"with {version_of(mapper)} = {expected!r}; read it again and repeat the change"
+    )
+
+
+def refresh(own: Session, mapper: Mapper[Any]) -> None:
+    """Read the session's entities of the model again, after rows were changed without them."""
+    known = [entity for entity in own if isinstance(entity, mapper.class_)]
+    for keys in in_parts([inspect(entity).identity for entity in known]):
+        statement = whole(mapper).where(by_identities(mapper, keys))
+        own.scalars(statement, execution_options=_FRESH).unique().all()
+
+
+def version_of(mapper: Mapper[Any]) -> str | None:
+    """The attribute that counts versions, if the model has one."""
+    column = mapper.version_id_col
+    return None if column is None else mapper.get_property_by_column(column).key
+
+
+def next_version(mapper: Mapper[Any]) -> dict[str, Any]:
+    """What an UPDATE sets so that those who have read the row before find out."""
+    column, name = mapper.version_id_col, version_of(mapper)
+    if column is None or name is None or not callable(mapper.version_id_generator):
+        return {}
+    counts = issubclass(_python_type(column.type), int)
+    return {name: column + 1 if counts else mapper.version_id_generator(None)}
+
+
+def _python_type(of: TypeEngine[Any]) -> type[Any]:
+    """The Python type of a column type's values; object where it does not tell."""
+    try:
+        return of.python_type
+    except NotImplementedError:
+        return object
+
+
+def _locked(own: Session, mapper: Mapper[Any], where: Where) -> list[Any]:
+    """The entities that meet the conditions, read afresh and locked."""
+    base = mapper.base_mapper.local_table
+    statement = whole(mapper).where(*where).order_by(*mapper.primary_key).with_for_update(of=base)
+    return list(own.scalars(statement, execution_options=_FRESH).unique())
+
+
+def _set(own: Session, entities: Sequence[Any], values: Values) -> None:
+    """Write the same values to several entities."""
+    for entity in entities:
+        for name, value in values.items():
+            setattr(entity, name, value)
+    own.flush()
+    for entity in entities:
+        complete(own, entity)
+
+
+def _delete(own: Session, entities: Sequence[Any]) -> None:
+    """Delete the rows of entities from all their tables, those that refer to others first.
+
+    Not by ``session.delete``, which would apply the cascades of relationships.
+    """
+    by_mapper: dict[Mapper[Any], list[Any]] = {}
+    for entity in entities:
+        by_mapper.setdefault(inspect(entity).mapper, []).append(entity)
+    for mapper, members in by_mapper.items():
+        keys = [inspect(entity).identity for entity in members]
+        for table in reversed(sort_tables([t for t in mapper.tables if isinstance(t, Table)])):
+            for some in in_parts(keys):
+                own.execute(delete(table).where(among(list(table.primary_key), some)))
+    for entity in entities:
+        own.expunge(entity)

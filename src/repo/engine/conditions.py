@@ -1,0 +1,260 @@
+"""What may be a filter, an order, a key and a name of a model; the nearly right is refused."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Boolean, Column, ColumnElement, SQLColumnExpression, and_, inspect, tuple_
+from sqlalchemy.orm import Mapper
+from sqlalchemy.sql.elements import ClauseElement, ColumnClause
+from sqlalchemy.sql.selectable import SelectBase
+from sqlalchemy.types import NullType
+
+from repo.dialects.base import Dialect
+from repo.errors import NotFound, UsageError
+
+KEYS = 1000
+"""How many keys one statement asks for."""
+
+Condition = SQLColumnExpression[bool]
+"""What a filter is to the type checker: an expression of SQLAlchemy that is true or false."""
+
+Key = tuple[Any, ...]
+"""The values of a primary key."""
+
+
+def mapper_of(model: type[Any]) -> Mapper[Any]:
+    """The mapper of a model.
+
+    Raises:
+        UsageError: the class is not mapped.
+    """
+    mapper = inspect(model, raiseerr=False)
+    if not isinstance(mapper, Mapper):
+        raise UsageError(f"{model!r} is not a mapped class of SQLAlchemy")
+    return mapper
+
+
+def name_of(mapper: Mapper[Any]) -> str:
+    """The model's name, as messages call it."""
+    return mapper.class_.__name__
+
+
+def conditions(mapper: Mapper[Any], where: Sequence[Any]) -> tuple[ColumnElement[bool], ...]:
+    """The conditions as SQLAlchemy expressions, if they are such over the model's own tables.
+
+    Raises:
+        UsageError: a Python value, such as the result of ``is not None``; a foreign table; a
+            column that is neither true nor false.
+    """
+    return tuple(_condition(mapper, expression) for expression in where)
+
+
+def _condition(mapper: Mapper[Any], expression: Any) -> ColumnElement[bool]:
+    """One condition, checked."""
+    element = _clause(expression)
+    if element is None:
+        raise UsageError(
+            f"a condition of {name_of(mapper)} must be an SQLAlchemy expression, not "
+            f"{type(expression).__name__}: {_hint(mapper, expression)}"
+        )
+    if isinstance(element, ColumnClause) and not _may_be_true(element):
+        raise UsageError(
+            f"{element.table}.{element.name} alone is no condition of {name_of(mapper)}: compare "
+            "it to something; .is_not(None) says that it has a value"
+        )
+    check_tables(mapper, element, f"a condition of {name_of(mapper)}")
+    return element
+
+
+def _hint(mapper: Mapper[Any], expression: Any) -> str:
+    """What to write in place of something that is no condition."""
+    if isinstance(expression, bool):
+        return (
+            "a Python comparison was evaluated before it could become SQL: write .is_(None), "
+            ".is_not(None), == or .in_(); sqlalchemy.true() says all rows"
+        )
+    return f"write an expression such as {name_of(mapper)}.{key_names(mapper)[0]} == ..."
+
+
+def _clause(expression: Any) -> ColumnElement[Any] | None:
+    """The expression as part of a statement; None if it is not one."""
+    if hasattr(expression, "__clause_element__"):
+        expression = expression.__clause_element__()
+    return expression if isinstance(expression, ColumnElement) else None
+
+
+def _may_be_true(column: ColumnClause[Any]) -> bool:
+    """Whether a column's type is that of truth values, or unknown."""
+    kind = getattr(column.type, "impl", column.type)
+    return isinstance(kind, Boolean | NullType)
+
+
+def check_tables(mapper: Mapper[Any], element: ClauseElement, what: str) -> None:
+    """Refuse an expression that names a table which a query of the model does not have."""
+    mappers = (mapper, *mapper.with_polymorphic_mappers)
+    tables = {mapper.selectable, mapper.persist_selectable, *(t for m in mappers for t in m.tables)}
+    for column in _columns(element):
+        if column.table is not None and column.table not in tables:
+            raise UsageError(
+                f"{what} names {_named(column)}, a table that is not the model's: every row of "
+                "it would be paired with every row of the model. Reach other tables by a "
+                "relationship's .has() or .any(), or by a subquery"
+            )
+
+
+def _named(column: ColumnClause[Any]) -> str:
+    """A column with its table, also where that is an alias, whose name is made up later."""
+    original = getattr(column.table, "element", None)
+    return f"{column.table}.{column.name}" if original is None else f"{column.name} of an alias of {original}"
+
+
+def _columns(element: ClauseElement) -> Iterable[ColumnClause[Any]]:
+    """The columns that an expression names itself, those inside of its subqueries left out."""
+    pending: list[Any] = [element]
+    while pending:
+        child = pending.pop()
+        if isinstance(child, ColumnClause):
+            yield child
+        elif not isinstance(child, SelectBase):
+            pending.extend(child.get_children())
+
+
+def ordering(mapper: Mapper[Any], dialect: Dialect, order_by: Any) -> list[Any]:
+    """ORDER BY terms with NULL as the largest value; by primary key where no order is asked for.
+
+    Raises:
+        UsageError: something that is not an SQLAlchemy expression, such as a name; another table.
+    """
+    terms = order_by if isinstance(order_by, tuple | list) else (order_by,)
+    if order_by is None or not terms:
+        return list(mapper.primary_key)
+    return [dialect.order(_term(mapper, term)) for term in terms]
+
+
+def _term(mapper: Mapper[Any], term: Any) -> ColumnElement[Any]:
+    """One term of an order, checked."""
+    element = _clause(term)
+    if element is None:
+        example = f"{name_of(mapper)}.{key_names(mapper)[0]}"
+        raise UsageError(
+            f"order_by of {name_of(mapper)} takes expressions such as {example} or "
+            f"{example}.desc(), not {type(term).__name__}"
+        )
+    check_tables(mapper, element, f"order_by of {name_of(mapper)}")
+    return element
+
+
+def key_names(mapper: Mapper[Any]) -> list[str]:
+    """The attributes of the primary key, in its order."""
+    return [mapper.get_property_by_column(column).key for column in mapper.primary_key]
+
+
+def identity(mapper: Mapper[Any], key: Any) -> Key:
+    """A primary key as a tuple of as many values as the key has columns.
+
+    Raises:
+        UsageError: too few or too many values, None, or an entity.
+    """
+    values = tuple(key) if isinstance(key, tuple | list) else (key,)
+    if len(values) == len(mapper.primary_key) and not any(map(_is_no_key, values)):
+        return values
+    names = key_names(mapper)
+    shape = names[0] if len(names) == 1 else f"a tuple ({', '.join(names)})"
+    raise UsageError(f"the key of {name_of(mapper)} is {shape}; got {_instead(values)}")
+
+
+def _is_no_key(value: Any) -> bool:
+    """Whether a value can be in no key: nothing, or an entity in place of its key."""
+    return value is None or hasattr(value, "_sa_instance_state")
+
+
+def _instead(values: Key) -> str:
+    """What was given in place of a key."""
+    for value in values:
+        if value is None:
+            return "None" if len(values) == 1 else "None in it"
+        if _is_no_key(value):
+            return f"an entity of {type(value).__name__}"
+    return f"{len(values)} value{'' if len(values) == 1 else 's'}"
+
+
+def by_identity(mapper: Mapper[Any], key: Key) -> ColumnElement[bool]:
+    """The condition for one row by its primary key."""
+    return and_(*(column == value for column, value in zip(mapper.primary_key, key, strict=True)))
+
+
+def by_identities(mapper: Mapper[Any], keys: Sequence[Key]) -> ColumnElement[bool]:
+    """The condition for several rows by their primary keys."""
+    return among(mapper.primary_key, keys)
+
+
+def among(columns: Sequence[ColumnElement[Any]], keys: Sequence[Key]) -> ColumnElement[bool]:
+    """The condition for rows whose values in these columns are one of the keys."""
+    if len(columns) == 1:
+        return columns[0].in_([key[0] for key in keys])
+    return tuple_(*columns).in_(keys)
+
+
+def in_parts(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
+    """The keys, as many at a time as one statement asks for."""
+    return (keys[start : start + KEYS] for start in range(0, len(keys), KEYS))
+
+
+def not_found(mapper: Mapper[Any], keys: Sequence[Key]) -> NotFound:
+    """The error for keys that no row has."""
+    return NotFound(f"no {name_of(mapper)} with the key{'s' if len(keys) > 1 else ''} {listed(keys)}")
+
+
+def listed(keys: Sequence[Key]) -> str:
+    """The first ten keys, and how many more there are."""
+    shown = ", ".join(repr(key[0] if len(key) == 1 else key) for key in keys[:10])
+    return f"{shown} and {len(keys) - 10} more" if len(keys) > 10 else shown
+
+
+def stored(mapper: Mapper[Any]) -> dict[str, Column[Any]]:
+    """The attributes that are columns of a table, not expressions over some."""
+    attributes = ((attribute.key, attribute.columns[0]) for attribute in mapper.column_attrs)
+    return {key: column for key, column in attributes if isinstance(column, Column)}
+
+
+def check_names(mapper: Mapper[Any], names: Iterable[str]) -> None:
+    """Refuse a name that is no attribute of the model, with the one that was probably meant."""
+    known = set(mapper.all_orm_descriptors.keys())
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            meant = f"; did you mean {near[0]!r}?" if near else ""
+            raise UsageError(f"{name_of(mapper)} has no attribute {name!r}{meant}")
+
+
+def new_values(mapper: Mapper[Any], values: Mapping[Any, Any]) -> dict[str, Any]:
+    """New values for rows, by attribute name.
+
+    Args:
+        mapper: the model's.
+        values: values or expressions over the model's own table, by attribute or its name.
+
+    Raises:
+        UsageError: no values, a name that is no column, or an expression over another table.
+    """
+    named = {getattr(attribute, "key", attribute): value for attribute, value in values.items()}
+    if not named:
+        raise UsageError(f"there are no new values for {name_of(mapper)}: values= is empty")
+    check_columns(mapper, named)
+    for name, value in named.items():
+        if (element := _clause(value)) is not None:
+            check_tables(mapper, element, f"the new value of {name_of(mapper)}.{name}")
+    return named
+
+
+def check_columns(mapper: Mapper[Any], names: Iterable[str]) -> None:
+    """Refuse a name that is no column of the model: rows are written without the unit of work."""
+    names = list(names)
+    check_names(mapper, names)
+    others = set(names) - set(stored(mapper))
+    if others:
+        raise UsageError(
+            f"{name_of(mapper)}.{min(others)} is no column, and only columns are written here: set "
+            "the columns behind it, or use add() and update() of an entity"
+        )

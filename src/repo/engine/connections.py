@@ -1,0 +1,185 @@
+"""The connections of one engine, lent to scopes."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from repo.dialects.base import Dialect, TransactionOptions
+from repo.engine.admission import Holder, Permits, inside
+from repo.engine.border import connecting
+from repo.errors import ScopeClosed, SelfDeadlock, UsageError
+from repo.events import Hook
+from repo.gather import finish
+
+_NUMBER = "repo.number"
+
+OPENING = 1.0
+"""Seconds that opening a connection may go on after it was cancelled."""
+
+CLEAN_UP = 5.0
+"""Seconds that a server has to answer a clean-up before its connection is thrown away."""
+
+
+class Connections:
+    """The connections of one engine, and what every scope over them needs to know."""
+
+    def __init__(self, engine: AsyncEngine, dialect: Dialect, permits: Permits, hooks: Sequence[Hook]) -> None:
+        self.engine = engine
+        self.dialect = dialect
+        self.hooks = tuple(hooks)
+        self.permits = permits
+        self.closing = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = asyncio.Lock()
+        self._writer: Holder | None = None
+        self._numbers = itertools.count(1)
+        self._idle: asyncio.Future[None] | None = None
+        self._leases = 0
+
+    @asynccontextmanager
+    async def lease(self, holder: Holder) -> AsyncIterator[AsyncConnection]:
+        """A connection for the length of the block, after waiting in line for it.
+
+        Raises:
+            ScopeClosed: the ``Database`` is closed.
+            UsageError: the ``Database`` belongs to another event loop.
+            ConnectFailed: no connection could be made.
+            PoolDeadlock, PoolTimeout, SelfDeadlock: waiting makes no sense, or took too long.
+        """
+        self._refuse_misuse()
+        # The turn to write comes before the permit: writers that wait for each other keep no
+        # connections from the readers, and who has the turn waits for nothing but a permit.
+        async with self.writing(holder):
+            holder.find_parent()
+            await self.permits.acquire(holder)
+            async with self.permitted(holder) as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def permitted(self, holder: Holder) -> AsyncIterator[AsyncConnection]:
+        """A connection for a permit that was taken already, which is given back in the end."""
+        self._leases += 1
+        try:
+            self._refuse_misuse()
+            with connecting(self.where):
+                connection = await _opened(self.engine.connect())
+            try:
+                yield connection
+            finally:
+                await finish(self._close(connection))
+        finally:
+            self._leases -= 1
+            self.permits.release(holder)
+            if self._idle is not None and not self._leases and not self._idle.done():
+                self._idle.set_result(None)
+
+    async def clean(self, connection: AsyncConnection, options: TransactionOptions) -> None:
+        """Roll back, in bounded time; a connection on which that fails is thrown away.
+
+        The error of a clean-up never hides the one that made it necessary.
+        """
+        try:
+            async with asyncio.timeout(CLEAN_UP):
+                await connection.rollback()
+                await connection.run_sync(self.dialect.end, options)
+        except Exception:
+            await _throw_away(connection)
+
+    async def _close(self, connection: AsyncConnection) -> None:
+        """Give a connection back to the pool, in bounded time, clean or not at all."""
+        try:
+            async with asyncio.timeout(CLEAN_UP):
+                await connection.close()
+        except Exception:
+            await _throw_away(connection)
+
+    @asynccontextmanager
+    async def writing(self, holder: Holder) -> AsyncIterator[None]:
+        """The turn to write, where the database lets only one connection write at a time."""
+        if not holder.writes or not self.dialect.one_writer:
+            yield
+            return
+        self._refuse_self_deadlock(holder)
+        async with self._lock:
+            self._writer = holder
+            try:
+                yield
+            finally:
+                self._writer = None
+
+    async def number(self, connection: AsyncConnection) -> int:
+        """A small number that stays with the connection for as long as the pool keeps it."""
+        info = (await connection.get_raw_connection()).info
+        if _NUMBER not in info:
+            info[_NUMBER] = next(self._numbers)
+        return int(info[_NUMBER])
+
+    @property
+    def where(self) -> str:
+        """The engine's URL, without its password and its arguments, which may hold another."""
+        return self.engine.url.set(query={}).render_as_string(hide_password=True)
+
+    async def close(self) -> None:
+        """Refuse what comes after, and wait for what runs."""
+        self.closing = True
+        if self._leases:
+            self._idle = asyncio.get_running_loop().create_future()
+            await self._idle
+
+    def _refuse_misuse(self) -> None:
+        """Refuse a call after the end, or on another event loop than the first."""
+        if self.closing:
+            raise ScopeClosed(f"the Database of {self.where} is closed: it was used after `async with` or close()")
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise UsageError(
+                f"the Database of {self.where} was first used on another event loop, to which its "
+                "connections belong: make one Database for each asyncio.run()"
+            )
+
+    def _refuse_self_deadlock(self, holder: Holder) -> None:
+        """Refuse to wait for a turn to write that the asking code itself has."""
+        writer = self._writer
+        if writer is None:
+            return
+        if writer.task is asyncio.current_task() or (writer in inside() and not holder.alone):
+            raise SelfDeadlock(
+                f"{holder.what} would wait for the end of {writer}, which it is inside of: only one "
+                "transaction at a time can write here. Use that transaction, or one of its "
+                "savepoints; or open this one with read_only=True"
+            )
+
+
+async def _throw_away(connection: AsyncConnection) -> None:
+    """Take a connection out of the pool that cannot be used any more, whatever it still says."""
+    with suppress(Exception):
+        await connection.invalidate()
+
+
+async def _opened(opening: AsyncConnection) -> AsyncConnection:
+    """A connection of the pool.
+
+    Drivers and SQLAlchemy leave things behind when they are cancelled while they open and set up a
+    new one: sockets, threads, futures whose error nobody retrieves. So an opening that was cancelled
+    is let go on for a moment, and its connection is given back in good order; one that takes longer
+    is cancelled after all.
+    """
+    task = asyncio.ensure_future(opening)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await finish(_abandon(task))
+        raise
+
+
+async def _abandon(opening: asyncio.Future[AsyncConnection]) -> None:
+    await asyncio.wait([opening], timeout=OPENING)
+    opening.cancel()
+    await asyncio.wait([opening])
+    if not opening.cancelled() and opening.exception() is None:
+        await opening.result().close()

@@ -1,0 +1,145 @@
+"""Entities into a session, written, and out of it again: complete, or as they were.
+
+Functions here take a ``Session`` and run inside SQLAlchemy's greenlet.
+"""
+
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any
+
+from sqlalchemy import inspect
+from sqlalchemy.orm import InstanceState, Session
+
+from repo.errors import UsageError
+
+
+class Unharmed:
+    """A block that leaves an entity, and what hangs on it, as they were if it fails.
+
+    SQLAlchemy expires what a failed flush was about: its next use would read from the database. An
+    entity that leaves its session with the call could not even be read any more, and the values
+    that its user has set would be gone.
+    """
+
+    def __init__(self, own: Session, entity: Any) -> None:
+        self._own: Session | None = own
+        self._before = [_Before(state) for state in _graph(entity)]
+
+    def __enter__(self) -> "Unharmed":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self.restore()
+        self._own = None
+
+    def leave_members(self) -> None:
+        """Leave what was in the session before to the session.
+
+        A failed flush undoes all that its transaction has changed, not only what this call did.
+        """
+        self._before = [before for before in self._before if before.session is None]
+
+    def restore(self) -> None:
+        """Put everything back; what is in another session by now is not touched."""
+        for before in self._before:
+            state = before.state
+            if state.session is not None and state.session is not before.session:
+                if state.session is not self._own:
+                    continue
+                state.session.expunge(state.obj())
+            before.restore()
+
+
+class _Before:
+    """What one entity was."""
+
+    def __init__(self, state: InstanceState[Any]) -> None:
+        self.state = state
+        self.session = state.session
+        self._values = dict(state.dict)
+        self._committed = dict(state.committed_state)
+        self._expired = set(state.expired_attributes)
+        self._rest = {name: dict(v) if isinstance(v, dict) else v for name, v in vars(state).items()}
+
+    def restore(self) -> None:
+        """Put it back."""
+        state = self.state
+        state.dict.clear()
+        state.dict.update(self._values)
+        state.committed_state = self._committed
+        state.expired_attributes = self._expired
+        vars(state).clear()
+        vars(state).update(self._rest)
+        for value in self._values.values():
+            if hasattr(value, "_sa_adapter"):
+                value._sa_adapter.invalidated = False
+
+
+def insert(own: Session, entity: Any) -> Unharmed:
+    """Store a new entity, and what is new on its relationships."""
+    with Unharmed(own, entity) as before:
+        _adopt(own, entity)
+        before.leave_members()
+        own.flush()
+        complete(own, entity)
+    return before
+
+
+def update(own: Session, entity: Any, values: Mapping[str, Any]) -> Unharmed:
+    """Set values, and write what was changed on an entity and on its relationships."""
+    with Unharmed(own, entity) as before:
+        _adopt(own, entity)
+        for name, value in values.items():
+            setattr(entity, name, value)
+        before.leave_members()
+        own.flush()
+        complete(own, entity)
+    return before
+
+
+def complete(own: Session, entity: Any) -> None:
+    """Read what the database has computed while it stored an entity, if it did not return it."""
+    for state in _graph(entity):
+        missing = state.expired_attributes & {attribute.key for attribute in state.mapper.column_attrs}
+        if missing and state.session is own:
+            own.refresh(state.obj(), missing)
+
+
+def _adopt(own: Session, entity: Any) -> None:
+    """Let the session have an entity and what hangs on it: all of it, or nothing.
+
+    Raises:
+        UsageError: it belongs to another session, or the session has another object for its row.
+    """
+    seen: dict[Any, Any] = {}
+    for state in _graph(entity):
+        each, name = state.obj(), state.class_.__name__
+        if state.session is not None and state.session is not own:
+            raise UsageError(
+                f"this {name} belongs to another transaction or session that is still open: write it "
+                "there, or after that has ended"
+            )
+        if state.key is None:
+            continue
+        other = seen.setdefault(state.key, own.identity_map.get(state.key, each))
+        if other is not each:
+            raise UsageError(
+                f"there are two objects for the {name} with the key {state.key[1]}: this one, and one "
+                "that this transaction has read before, or that the entity refers to as well. Change "
+                "that one, or update by key"
+            )
+    own.add(entity)
+
+
+def _graph(entity: Any) -> Iterator[InstanceState[Any]]:
+    """An entity and all that a session takes along with it."""
+    state: InstanceState[Any] = inspect(entity)
+    yield state
+    for _, _, related, _ in state.mapper.cascade_iterator("save-update", state):
+        yield related
