@@ -1,0 +1,1 @@
+"""The scopes: what owns connections, and in which order calls run on them."""

@@ -1,0 +1,151 @@
+"""One call at a time on one connection, in the order of the first await."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+
+from repo.errors import ScopeClosed, TransactionFailed, UsageError
+from repo.gather import finish
+
+
+class InFlight:
+    """The calls that wait or run in a scope, by the task that made them."""
+
+    def __init__(self) -> None:
+        self._calls: dict[asyncio.Task[object], str] = {}
+        self._ended = asyncio.Event()
+
+    @contextmanager
+    def call(self, verb: str) -> Iterator[None]:
+        """A call of the running task is in flight for the length of the block."""
+        task = _running_task()
+        self._calls[task] = verb
+        try:
+            yield
+        finally:
+            del self._calls[task]
+            self._ended.set()
+
+    async def cancel(self) -> list[str]:
+        """Cancel the calls of other tasks and wait for their end: ``"verb of task-name"`` each."""
+        mine = _running_task()
+        others = {task: verb for task, verb in self._calls.items() if task is not mine}
+        for task in others:
+            task.cancel()
+        if others:
+            await finish(self._until_ended(others))
+        return [f"{verb} of {task.get_name()}" for task, verb in others.items()]
+
+    async def _until_ended(self, tasks: Iterable[asyncio.Task[object]]) -> None:
+        while any(task in self._calls for task in tasks):
+            self._ended.clear()
+            await self._ended.wait()
+
+
+def _running_task() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    if task is None:
+        raise UsageError("a scope can only be used by code that runs in an asyncio task")
+    return task
+
+
+class Level:
+    """A transaction or one of its savepoints: a line of calls, and the error that ended it."""
+
+    def __init__(self, queue: "Queue", parent: "Level | None" = None) -> None:
+        self.queue = queue
+        self.parent = parent
+        self.open = True
+        self.failure: BaseException | None = None
+        self.calls = InFlight()
+        self.turn = asyncio.Lock()
+        self.owner: asyncio.Task[object] | None = None
+        """The task whose turn it is."""
+
+    def failed(self) -> BaseException | None:
+        """The error that ended this level or one around it."""
+        level: Level | None = self
+        while level is not None:
+            if level.failure is not None:
+                return level.failure
+            level = level.parent
+        return None
+
+
+_levels: ContextVar[tuple[Level, ...]] = ContextVar("repo_levels", default=())
+
+
+class Queue:
+    """The line of calls of one transaction.
+
+    A savepoint owns it for the task that opened it and for that task's children, which is what a
+    context variable reaches; the calls of other tasks wait until the savepoint ends.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.root = Level(self)
+
+    def level(self) -> Level:
+        """The innermost open level of this queue that the running task is inside of."""
+        mine = (level for level in reversed(_levels.get()) if level.queue is self and level.open)
+        return next(mine, self.root)
+
+    @asynccontextmanager
+    async def turn(self, verb: str, *, after_failure: bool = False) -> AsyncIterator[Level]:
+        """Wait for this call's turn, and hold the line for the length of the block.
+
+        Args:
+            verb: what messages call it.
+            after_failure: whether it may run where an earlier statement has failed.
+
+        Raises:
+            ScopeClosed: the level has ended.
+            TransactionFailed: an earlier statement has failed.
+        """
+        level = self.level()
+        self.check(level, after_failure=after_failure)
+        with level.calls.call(verb):
+            async with level.turn:
+                self.check(level, after_failure=after_failure)
+                level.owner = _running_task()
+                try:
+                    yield level
+                finally:
+                    level.owner = None
+
+    def has_turn(self) -> bool:
+        """Whether it is the running task's turn already, so that it must not wait for it."""
+        return self.level().owner is _running_task()
+
+    def check(self, level: Level, *, after_failure: bool = False) -> None:
+        """Refuse a call on a level that has ended or failed."""
+        if not self.root.open or not level.open:
+            raise ScopeClosed(
+                f"the {self.name} has ended, so it takes no more calls; "
+                "was a task started inside of it and not awaited?"
+            )
+        failure = None if after_failure else level.failed()
+        if isinstance(failure, asyncio.CancelledError):
+            raise TransactionFailed(
+                f"nothing more can be done in this {self.name}: a statement was cancelled while it "
+                "ran, so its connection is gone. Let the cancellation leave the block"
+            ) from failure
+        if failure is not None:
+            raise TransactionFailed(
+                f"nothing more can be done in this {self.name}: an earlier statement failed "
+                f"({type(failure).__name__}: {failure}). Let that error leave the block; or put "
+                "the statement that may fail inside `async with tx.savepoint()`."
+            ) from failure
+
+    @asynccontextmanager
+    async def nested(self, parent: Level) -> AsyncIterator[Level]:
+        """A level for a savepoint, for the running task and its children; it ends with the block."""
+        level = Level(self, parent)
+        token = _levels.set((*_levels.get(), level))
+        try:
+            yield level
+        finally:
+            level.open = False
+            _levels.reset(token)

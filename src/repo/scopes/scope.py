@@ -1,0 +1,103 @@
+"""What all scopes share: the protocol, and the plain statements that every scope takes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, ClassVar, TypeVar, overload
+
+from sqlalchemy import Executable, Result, Row
+from sqlalchemy.orm import Session
+
+from repo.dialects.base import Dialect
+from repo.engine import execution
+from repo.errors import UsageError
+from repo.scopes.call import Call
+from repo.scopes.stream import Stream
+
+T = TypeVar("T")
+
+Params = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+
+
+class Scope(ABC):
+    """Where repositories and statements run; see the table at the top of the README."""
+
+    kind: ClassVar[str]
+    """How events call it."""
+    detaches: ClassVar[bool]
+    """Whether entities come back without a session: there is none that outlives the call."""
+
+    keeps_locks: ClassVar[bool] = False
+    """Whether a row lock that a call takes is held after the call."""
+    dialect: Dialect
+    """The database's ways."""
+
+    @abstractmethod
+    async def perform(self, call: Call[T]) -> T:
+        """Do a piece of work by the scope's rules; repositories are built on this."""
+
+    @abstractmethod
+    def unit(self) -> AbstractAsyncContextManager["Scope"]:
+        """A scope in which several writes belong together: all of them happen, or none."""
+
+    @abstractmethod
+    def reader(self) -> AbstractAsyncContextManager["Scope"]:
+        """A scope whose calls all run on one connection in one transaction, for a stream."""
+
+    async def scalars(self, statement: Executable, params: Params = None) -> list[Any]:
+        """The first column of every row: entities for ``select(User)``."""
+        return await self.perform(self._call("scalars", statement, lambda own: list(own.scalars(statement, params))))
+
+    @overload
+    async def rows(self, statement: Executable, params: Params = None, *, into: Callable[..., T]) -> list[T]: ...
+    @overload
+    async def rows(self, statement: Executable, params: Params = None, *, into: None = None) -> list[Row[Any]]: ...
+
+    async def rows(
+        self,
+        statement: Executable,
+        params: Params = None,
+        *,
+        into: Callable[..., Any] | None = None,
+    ) -> list[Any]:
+        """All rows; with ``into``, what it makes of each row's columns as keyword arguments."""
+
+        def work(own: Session) -> list[Any]:
+            rows = own.execute(statement, params).all()
+            return list(rows) if into is None else [into(**row._asdict()) for row in rows]
+
+        return await self.perform(self._call("rows", statement, work))
+
+    async def scalar(self, statement: Executable, params: Params = None) -> Any:
+        """The first column of the first row, or None if there is no row."""
+        return await self.perform(self._call("scalar", statement, lambda own: own.execute(statement, params).scalar()))
+
+    async def execute(self, statement: Executable, params: Params = None) -> Result[Any]:
+        """Run any statement; the result is buffered, so it can be read after the call."""
+        return await self.perform(
+            self._call("execute", statement, lambda own: execution.buffered(own, statement, params))
+        )
+
+    def stream(self, statement: Executable, params: Params = None, *, chunk: int = 1000) -> Stream[Row[Any]]:
+        """The rows one after another, read from the database ``chunk`` at a time."""
+        options = {"yield_per": chunk}
+        return Stream(
+            self.reader(),
+            lambda own: own.execute(statement, params, execution_options=options),
+            chunk=chunk,
+            detach=self.detaches,
+        )
+
+    def _call(self, verb: str, statement: Executable, work: Callable[[Session], T]) -> Call[T]:
+        """A call for one statement of the user's."""
+        if not isinstance(statement, Executable):
+            raise UsageError(
+                f"{verb}() takes a statement of SQLAlchemy, such as select(User) or text('...'), "
+                f"not {type(statement).__name__}"
+            )
+        tables: Any = getattr(statement, "table", None)
+        metadata = getattr(tables, "metadata", None)
+        writes: bool | None = bool(getattr(statement, "is_dml", False))
+        if verb == "execute" and not writes and not getattr(statement, "is_select", False):
+            writes = None
+        return Call(verb, work, writes=writes, metadata=metadata)

@@ -1,0 +1,111 @@
+"""Rows one after another, in constant memory."""
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from types import TracebackType
+from typing import Any, Generic, Protocol, TypeVar
+
+from sqlalchemy import Result, ScalarResult
+from sqlalchemy.orm import Session
+
+from repo.engine import execution
+from repo.scopes.call import Call
+
+T = TypeVar("T")
+
+
+class Performer(Protocol):
+    """Whatever does calls: a scope."""
+
+    async def perform(self, call: Call[Any]) -> Any:
+        """Do a piece of work."""
+
+
+class Stream(Generic[T]):
+    """Rows or entities, read from the database in chunks; an async iterator.
+
+    A loop that reaches its end, or fails in the database, gives the connection back by itself.
+    To leave a loop early, use the stream as a context manager as well::
+
+        async with users.stream(User.active) as stream:
+            async for user in stream:
+                if enough(user):
+                    break
+    """
+
+    def __init__(
+        self,
+        reader: AbstractAsyncContextManager[Performer],
+        start: Callable[[Session], Result[Any] | ScalarResult[Any]],
+        *,
+        chunk: int,
+        detach: bool,
+    ) -> None:
+        self._reader = reader
+        self._start = start
+        self._chunk = chunk
+        self._detach = detach
+        self._rows: deque[T] = deque()
+        self._open = AsyncExitStack()
+        self._scope: Performer | None = None
+        self._result: Result[Any] | ScalarResult[Any] | None = None
+        self._closed = False
+
+    def __aiter__(self) -> "Stream[T]":
+        return self
+
+    async def __anext__(self) -> T:
+        if not self._rows and not self._closed:
+            await self._fill()
+        if not self._rows:
+            raise StopAsyncIteration
+        return self._rows.popleft()
+
+    async def __aenter__(self) -> "Stream[T]":
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Give the connection back; rows that were not read yet are dropped."""
+        self._rows.clear()
+        if self._closed:
+            return
+        self._closed = True
+        result = self._result
+        # The reader's block is left as if the loop stood inside of it: with the error, if any.
+        async with self._open:
+            if result is not None and self._scope is not None:
+                await self._scope.perform(Call("stream", lambda _: result.close()))
+
+    async def _fill(self) -> None:
+        """Read the next chunk; close the stream at its end and after an error."""
+        try:
+            if self._scope is None:
+                self._scope = await self._open.enter_async_context(self._reader)
+            self._rows.extend(await self._scope.perform(Call("stream", self._read)))
+        except BaseException as error:
+            self._closed = True
+            await self._open.__aexit__(type(error), error, error.__traceback__)
+            raise
+        if not self._rows:
+            await self.aclose()
+
+    def _read(self, own: Session) -> list[T]:
+        """The next chunk, inside the greenlet."""
+        if self._result is None:
+            self._result = self._start(own)
+        rows = execution.chunk(self._result, self._chunk)
+        if self._detach:
+            # Not expunge_all(): the open result goes on filling the session's identity map.
+            for entity in list(own):
+                if entity in own:  # it may have gone with another, by a cascade
+                    own.expunge(entity)
+        return rows

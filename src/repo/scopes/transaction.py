@@ -1,0 +1,269 @@
+"""One connection, one transaction, any number of tasks."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from enum import Enum
+from types import TracebackType
+from typing import TypeVar
+
+from sqlalchemy import MetaData
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.orm import Session, SessionTransaction
+
+from repo.dialects.base import TransactionOptions
+from repo.engine.admission import Holder, enter, leave
+from repo.engine.border import border, committing
+from repo.engine.connections import Connections
+from repo.engine.entities import complete
+from repo.engine.flushing import FlushGuard
+from repo.errors import (
+    ConfigurationError,
+    MultipleFound,
+    NotFound,
+    ReadOnlyScope,
+    RepoError,
+    TransactionFailed,
+    UsageError,
+)
+from repo.gather import finish
+from repo.scopes.call import Call, calling
+from repo.scopes.queue import Level, Queue
+from repo.scopes.scope import Scope
+from repo.scopes.session import QueuedSession
+
+T = TypeVar("T")
+
+
+class State(Enum):
+    """Where a transaction is in its life."""
+
+    NEW = "new"
+    ACTIVE = "active"
+    ENDED = "ended"
+
+
+class Transaction(Scope):
+    """Calls from any number of tasks, in call order on one connection: all of it, or nothing.
+
+    Made by ``Database.transaction``. It connects at its first statement. Leaving the block
+    commits; an exception rolls back. There is no ``commit()``: what follows it would be outside.
+    """
+
+    kind = "Transaction"
+    detaches = False
+    keeps_locks = True
+
+    def __init__(self, connections: Connections, options: TransactionOptions, *, alone: bool = False) -> None:
+        self.options = options
+        self.session: AsyncSession = QueuedSession(self.through)
+        """SQLAlchemy's session of this transaction; its awaited methods go through the queue."""
+        self.dialect = connections.dialect
+        self._connections = connections
+        self._queue = Queue("transaction")
+        self._state = State.NEW
+        self._stack = AsyncExitStack()
+        self._connection: AsyncConnection | None = None
+        self._number = 0
+        self._metadata: MetaData | None = None  # of the last call: what a COMMIT's error is about
+        self._flushes = FlushGuard(self.session.sync_session, self._fail)
+        self._holder = Holder("a transaction", nests=True, writes=not options.read_only, alone=alone)
+
+    async def __aenter__(self) -> "Transaction":
+        if self._state is not State.NEW:
+            raise UsageError("a transaction can be entered once; call db.transaction() again")
+        self._holder.task = asyncio.current_task()
+        enter(self._holder)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        root = self._queue.root
+        try:
+            abandoned = await root.calls.cancel()
+            if error is None and not abandoned and root.failure is None:
+                await self._commit()
+        finally:
+            await finish(self._end())
+        if error is None:
+            _complain(abandoned, root)
+
+    async def perform(self, call: Call[T]) -> T:
+        with calling(self._connections.hooks, self.kind, call) as trace:
+            if call.writes and self.options.read_only:
+                raise ReadOnlyScope(f"{call.verb}: this transaction was opened with read_only=True")
+            if call.metadata is not None:
+                self._metadata = call.metadata
+            async with self._queue.turn(call.verb) as level, self._failing(level):
+                await self._connect()
+                trace.connected(self._number)
+                return await self._run(call.work)
+
+    def unit(self) -> AbstractAsyncContextManager[Scope]:
+        return self.savepoint()
+
+    @asynccontextmanager
+    async def reader(self) -> AsyncIterator[Scope]:
+        yield self
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator["Transaction"]:
+        """A part of the transaction that can fail alone; to any depth.
+
+        An exception that leaves the block undoes what was done in it, and the transaction goes on.
+        Calls of the task that opened it, and of tasks that it starts meanwhile, belong to it; the
+        calls of other tasks wait until it ends.
+
+        Raises:
+            TransactionFailed: a statement inside failed, and its error was caught inside.
+            UsageError: the block ended while calls in it were in flight.
+        """
+        async with self._queue.turn("savepoint") as parent:
+            async with self._failing(parent):
+                await self._connect()
+                nested = await self._run(Session.begin_nested)
+            async with self._queue.nested(parent) as level:
+                try:
+                    yield self
+                    _complain(await level.calls.cancel(), level)
+                    with border(self._metadata):
+                        await self._run(lambda _: nested.commit())
+                except BaseException:
+                    await level.calls.cancel()
+                    await finish(self._undo(nested))
+                    raise
+
+    async def rollback(self) -> None:
+        """End the transaction now and undo it, without an error; later calls are refused."""
+        async with self._queue.turn("rollback", after_failure=True):
+            await finish(self._end())
+            self._queue.root.failure = None
+
+    async def through(self, verb: str, work: Callable[[], Awaitable[T]]) -> T:
+        """Let a method of the session have its turn; one that it calls itself is part of it."""
+        if self._queue.has_turn():
+            return await work()
+        with calling(self._connections.hooks, self.kind, Call(verb, _nothing)) as trace:
+            async with self._queue.turn(verb) as level, self._failing(level):
+                await self._connect()
+                trace.connected(self._number)
+                return await work()
+
+    @asynccontextmanager
+    async def _failing(self, level: Level) -> AsyncIterator[None]:
+        """A statement that fails inside fails the level; a cancelled one, the whole transaction."""
+        try:
+            with border(self._metadata):
+                yield
+        except asyncio.CancelledError as error:
+            # The connection of a statement that was stopped half-way is thrown away, and with it
+            # everything so far. A wait for the connection itself leaves nothing behind.
+            if self._state is State.ACTIVE:
+                self._queue.root.failure = error
+            raise
+        except Exception as error:
+            if self._state is State.ACTIVE and self._is_failure(error):
+                level.failure = error
+            raise
+
+    def _is_failure(self, error: Exception) -> bool:
+        """Whether a statement has failed; NotFound, say, is only an answer."""
+        if not self.session.is_active:
+            return True  # a flush stopped half-way, by whatever error
+        if isinstance(error, (UsageError, ConfigurationError)):
+            return error.code is not None
+        return isinstance(error, RepoError) and not isinstance(error, (NotFound, MultipleFound))
+
+    async def _connect(self) -> None:
+        """Begin, if nothing has begun yet."""
+        if self._state is not State.NEW:
+            return
+        connection = await self._stack.enter_async_context(self._connections.lease(self._holder))
+        try:
+            await connection.run_sync(self.dialect.begin, self.options)
+            self._number = await self._connections.number(connection)
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        self._connection = connection
+        self.session.sync_session.bind = connection.sync_connection
+        self._state = State.ACTIVE
+
+    async def _commit(self) -> None:
+        """Write what is pending, and COMMIT to its end even when the task is cancelled."""
+        with border(self._metadata):
+            if self._state is State.NEW and self.session.new:
+                await self._connect()
+            if self._state is State.ACTIVE and self._connection is not None:
+                await self._run(Session.flush)
+                with committing(self._metadata):
+                    await finish(self._connection.commit())
+
+    async def _end(self) -> None:
+        """Undo what was not committed, and give the connection back clean or not at all."""
+        self._queue.root.open = False
+        leave(self._holder)
+        state, self._state = self._state, State.ENDED
+        try:
+            await AsyncSession.close(self.session)
+            if state is State.ACTIVE and self._connection is not None:
+                await self._connections.clean(self._connection, self.options)
+        finally:
+            await self._stack.aclose()
+
+    async def _undo(self, nested: SessionTransaction) -> None:
+        """Roll back to a savepoint; where that is not possible, the whole transaction has failed."""
+        if self._queue.root.failure is None and self._state is State.ACTIVE:
+            try:
+                await self._run(lambda own: _roll_back(own, nested))
+            except Exception as error:
+                self._queue.root.failure = error
+
+    async def _run(self, work: Callable[[Session], T]) -> T:
+        try:
+            return await AsyncSession.run_sync(self.session, work)
+        finally:
+            self._flushes.end()
+
+    def _fail(self, error: Exception) -> None:
+        """Nothing can be committed any more."""
+        self._queue.root.failure = self._queue.root.failure or error
+
+
+def _roll_back(own: Session, nested: SessionTransaction) -> None:
+    """Roll back to a savepoint, and read again what the session has forgotten because of it.
+
+    SQLAlchemy would read it when it is used, which is not possible outside of its greenlet.
+    """
+    nested.rollback()
+    for entity in list(own):
+        complete(own, entity)
+
+
+def _nothing(_: Session) -> None:
+    """The work of a call that brings its own."""
+
+
+def _complain(abandoned: list[str], level: Level) -> None:
+    """Say why leaving the block normally did not keep what was done in it."""
+    if abandoned:
+        raise UsageError(
+            f"the block ended while calls were in flight that nobody awaited: "
+            f"{', '.join(abandoned)}. They were cancelled and everything was rolled back; "
+            "await them inside the block, for example with repo.gather"
+        )
+    if isinstance(level.failure, asyncio.CancelledError):
+        raise TransactionFailed(
+            "rolled back, because a statement inside was cancelled while it ran: nobody knows what "
+            "it did, and its connection is gone. Let the cancellation leave the block"
+        ) from level.failure
+    if level.failure is not None:
+        raise TransactionFailed(
+            "rolled back, because a statement inside failed and its error was caught: "
+            f"{type(level.failure).__name__}: {level.failure}. Let the error leave the block; "
+            "or put the statement that may fail inside `async with tx.savepoint()`"
+        ) from level.failure
