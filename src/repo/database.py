@@ -1,0 +1,264 @@
+"""The engine, its pool, and their life."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, MetaData, text
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from repo.dialects import registry
+from repo.dialects.base import TransactionOptions
+from repo.engine import execution
+from repo.engine.admission import Holder, Permits, inside
+from repo.engine.border import committing
+from repo.engine.connections import Connections
+from repo.errors import ConfigurationError, UsageError
+from repo.events import Hook
+from repo.gather import finish
+from repo.scopes.call import Call, calling
+from repo.scopes.scope import Scope
+from repo.scopes.snapshot import Snapshot
+from repo.scopes.transaction import Transaction
+
+T = TypeVar("T")
+
+_PING = text("SELECT 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """How busy a ``Database`` is at this moment."""
+
+    checked_out: int
+    """Connections that are in use, or about to be opened."""
+    waiting: int
+    """Calls and transactions that wait in line for a connection."""
+    longest_wait: float
+    """The longest that one of them has waited so far, in seconds."""
+
+
+class Database(Scope):
+    """One database and its pool of connections: where everything begins.
+
+    As a scope of its own, every call takes a connection for its own duration: calls that are
+    gathered run in parallel, bounded by the pool, and each write commits by itself.
+
+        async with Database("sqlite+aiosqlite:///app.db") as db:
+            users = Users(db)
+            print(await gather(users.count(), users.get(1)))
+
+    Args:
+        url: ``sqlite+aiosqlite:///file.db``, ``postgresql+asyncpg://user:password@host/name``;
+            without a driver, the asynchronous one is meant. ``sqlite+aiosqlite:///:memory:`` is a
+            private temporary file. Or an ``AsyncEngine``, which is used as it is.
+        pool_size: the most connections that are open at a time; there is no overflow.
+        pool_timeout: how many seconds a call waits in line for a connection before it raises
+            ``PoolTimeout``; None means for as long as it takes.
+        hooks: told of every call; see ``repo.events``.
+        engine_options: further arguments of ``sqlalchemy.ext.asyncio.create_async_engine``.
+
+    Raises:
+        ConfigurationError: the URL or an option makes no sense. Nothing is connected yet.
+    """
+
+    kind = "Database"
+    detaches = True
+
+    def __init__(
+        self,
+        url: str | URL | AsyncEngine,
+        *,
+        pool_size: int = 10,
+        pool_timeout: float | None = None,
+        hooks: Sequence[Hook] = (),
+        engine_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        if pool_size < 1:
+            raise ConfigurationError(f"pool_size must be at least 1, not {pool_size}")
+        self._dispose = _nothing
+        if isinstance(url, AsyncEngine):
+            self.engine = url
+            self.dialect = registry.find(url.dialect.name)
+        else:
+            resolved = registry.resolve(url)
+            self.dialect = registry.find(resolved.get_backend_name())
+            self.engine = self._create_engine(resolved, pool_size, engine_options or {})
+        self._own_engine = not isinstance(url, AsyncEngine)
+        self._connections = Connections(self.engine, self.dialect, Permits(pool_size, pool_timeout), hooks)
+        self._alone = False
+
+    def _create_engine(self, url: URL, pool_size: int, options: Mapping[str, Any]) -> AsyncEngine:
+        """An engine of our own; the user's options win, argument by argument."""
+        settings = self.dialect.settings(url)
+        self._dispose = settings.dispose
+        connect_args = _merged(settings.options["connect_args"], options.get("connect_args", {}))
+        merged = {
+            "poolclass": AsyncAdaptedQueuePool,
+            "pool_size": pool_size,
+            "max_overflow": 0,
+            **settings.options,
+            **options,
+            "connect_args": connect_args,
+        }
+        try:
+            engine = create_async_engine(settings.url, **merged)
+        except (ArgumentError, TypeError, ValueError, ModuleNotFoundError) as error:
+            settings.dispose()
+            raise ConfigurationError(f"the engine cannot be made: {error}") from error
+        self.dialect.configure(engine)
+        return engine
+
+    async def __aenter__(self) -> "Database":
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Refuse what comes after, wait for what runs, and close every connection.
+
+        An engine that was given is left open.
+        """
+        await self._connections.close()
+        if self._own_engine:
+            await finish(self.engine.dispose())
+            self._dispose()
+
+    def transaction(
+        self,
+        *,
+        isolation: str | None = None,
+        read_only: bool = False,
+        settings: Mapping[str, str] | None = None,
+    ) -> Transaction:
+        """Calls that belong together: ``async with db.transaction() as tx``.
+
+        Args:
+            isolation: ``"READ COMMITTED"``, ``"REPEATABLE READ"`` or ``"SERIALIZABLE"``; None
+                means the database's default. SQLite is always serializable.
+            read_only: writes are refused, and on SQLite other writers are not kept waiting.
+            settings: run-time settings of Postgres for this transaction (``SET LOCAL``), such as
+                what row-level security reads; without effect on SQLite.
+        """
+        options = TransactionOptions(isolation=isolation, read_only=read_only, settings=dict(settings or {}))
+        return Transaction(self._connections, options, alone=self._alone)
+
+    def snapshot(self, *, connections: int | None = None, settings: Mapping[str, str] | None = None) -> Snapshot:
+        """Reads in parallel that all see one moment: ``async with db.snapshot() as snap``.
+
+        Args:
+            connections: the most connections to use; None means the whole pool. None is opened
+                before a call needs it.
+            settings: as for ``transaction``.
+        """
+        size = self._connections.permits.size
+        if connections is not None and connections < 1:
+            raise ConfigurationError(f"connections must be at least 1, not {connections}")
+        options = TransactionOptions(read_only=True, settings=dict(settings or {}))
+        return Snapshot(self._connections, options, min(connections or size, size))
+
+    def independent(self) -> "Database":
+        """The same database for work that has nothing to do with the caller's transaction.
+
+        For a write that must stay when the transaction around it rolls back, such as a line of an
+        audit log, and for background tasks that are started inside a transaction.
+        """
+        other = copy.copy(self)
+        other._alone = True
+        return other
+
+    async def create_all(self, metadata: MetaData) -> None:
+        """Create the tables that are not there yet, in one transaction."""
+        await self.perform(Call("create_all", lambda own: metadata.create_all(own.connection()), writes=True))
+
+    async def drop_all(self, metadata: MetaData) -> None:
+        """Drop the tables that are there, in one transaction."""
+        await self.perform(Call("drop_all", lambda own: metadata.drop_all(own.connection()), writes=True))
+
+    async def ping(self) -> None:
+        """Ask the database for an answer.
+
+        Raises:
+            ConnectFailed: there is no connection to be had.
+        """
+        await self.scalar(_PING)
+
+    @property
+    def stats(self) -> Stats:
+        """How busy the pool is now."""
+        permits = self._connections.permits
+        return Stats(checked_out=permits.held, waiting=permits.waiting, longest_wait=permits.longest_wait)
+
+    async def perform(self, call: Call[T]) -> T:
+        with calling(self._connections.hooks, self.kind, call) as trace:
+            writes = call.writes is not False
+            if writes:
+                self._refuse_inside_transaction(call.verb)
+            holder = Holder(call.verb, writes=writes, alone=self._alone)
+            async with self._connections.lease(holder) as connection:
+                trace.connected(await self._connections.number(connection))
+                if writes:
+                    return await self._write(connection, call)
+                return await connection.run_sync(self._read, call)
+
+    def unit(self) -> AbstractAsyncContextManager[Scope]:
+        self._refuse_inside_transaction("a write of several statements")
+        return self.transaction()
+
+    def reader(self) -> AbstractAsyncContextManager[Scope]:
+        return self.transaction(read_only=True)
+
+    def _refuse_inside_transaction(self, verb: str) -> None:
+        """Refuse a write that its caller takes for a part of a transaction."""
+        around = [holder for holder in inside() if holder.writes and holder.nests]
+        if around and not self._alone:
+            raise UsageError(
+                f"{verb} through the Database inside of a transaction would commit by itself, "
+                "whatever becomes of the transaction. Make the repository over the transaction "
+                "(Users(tx), or users.using(tx)); if it is meant, say db.independent()"
+            )
+
+    def _read(self, connection: Connection, call: Call[T]) -> T:
+        """One call without BEGIN and COMMIT."""
+        self.dialect.autocommit(connection)
+        return execution.alone(connection, call.work)
+
+    async def _write(self, connection: AsyncConnection, call: Call[T]) -> T:
+        """One call in a transaction of its own; the COMMIT runs to its end even when cancelled."""
+        options = TransactionOptions()
+        await connection.run_sync(self.dialect.begin, options)
+        try:
+            result = await connection.run_sync(execution.alone, call.work)
+            with committing(call.metadata):
+                await finish(connection.commit())
+        except BaseException:
+            # A COMMIT that fails can leave the transaction open, and a pool that is not ours may
+            # take the connection back as it is.
+            await finish(self._connections.clean(connection, options))
+            raise
+        return result
+
+
+def _merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """Both sets of arguments; where both have a mapping, what is in both of them."""
+    both = {
+        name: {**ours[name], **value}
+        for name, value in theirs.items()
+        if isinstance(value, Mapping) and isinstance(ours.get(name), Mapping)
+    }
+    return {**ours, **theirs, **both}
+
+
+def _nothing() -> None:
+    """There is nothing to dispose of."""

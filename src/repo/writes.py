@@ -1,0 +1,241 @@
+"""The verbs that write."""
+
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, Literal, TypeVar, cast, overload
+
+from sqlalchemy import ColumnElement, inspect
+from sqlalchemy.orm import Session
+
+from repo.engine import bulk, changes, entities
+from repo.engine.conditions import Condition, check_names, conditions, identity, new_values, not_found
+from repo.errors import StaleData, UsageError
+from repo.reads import M, Reads
+from repo.scopes.call import Call
+
+T = TypeVar("T")
+
+Source = Iterable[M | Mapping[str, Any]] | AsyncIterable[M | Mapping[str, Any]]
+
+
+class Writes(Reads[M]):
+    """What a repository writes. See ``Repository``."""
+
+    async def add(self, entity: M) -> M:
+        """Store a new entity; the same object comes back with its key and the defaults.
+
+        New entities on its relationships are stored with it. If it fails, they all are as before.
+
+        Raises:
+            ConstraintViolation: the database refuses the row.
+            UsageError: it is stored already; ``update`` is for that.
+        """
+        self._check_model(entity)
+        if inspect(entity).key is not None:
+            raise UsageError(f"this {self.model.__name__} is stored already; use update()")
+        return await self._write_entity("add", entity, lambda own: entities.insert(own, entity))
+
+    @overload
+    async def add_many(
+        self,
+        source: Source[M],
+        *,
+        returning: Literal[False] = False,
+        progress: Callable[[int], object] | None = None,
+    ) -> int: ...
+    @overload
+    async def add_many(
+        self,
+        source: Source[M],
+        *,
+        returning: Literal[True],
+        progress: Callable[[int], object] | None = None,
+    ) -> list[M]: ...
+
+    async def add_many(
+        self,
+        source: Source[M],
+        *,
+        returning: bool = False,
+        progress: Callable[[int], object] | None = None,
+    ) -> int | list[M]:
+        """Store many new rows by the database's shortest way: all of them, or none.
+
+        Args:
+            source: entities or mappings of attribute names to values; a list, a generator or an
+                asynchronous generator. It is read as it is stored, so it may be longer than memory.
+                Only columns are stored, no relationships.
+            returning: give the stored entities, in the order of the source, instead of a number.
+                They are new objects; entities of the source stay as they are.
+            progress: called with the number of rows stored so far, after each chunk.
+
+        Raises:
+            ConstraintViolation: the database refuses a row.
+            UsageError: an item is neither an entity of the model nor a mapping of its attributes.
+        """
+        bulk.check_source(self._mapper, source)
+        stored: list[M] = []
+        count = 0
+        async with self.scope.unit() as unit, aclosing(bulk.chunks(source)) as chunks:
+            inside = self.using(unit)
+            async for items in chunks:
+                if returning:
+                    stored.extend(await inside._add_returning(items, count + 1))
+                else:
+                    await inside._add(items, count + 1)
+                count += len(items)
+                if progress is not None:
+                    progress(count)
+        return stored if returning else count
+
+    async def update(self, entity_or_key: Any, /, **values: Any) -> M:
+        """Change one row, and give its entity.
+
+        Of an entity, what was changed on it before is written as well, with its version checked;
+        if that fails, it is as before. An entity on which nothing was changed is not written.
+
+        Args:
+            entity_or_key: a stored entity, or a primary key.
+            values: new values by attribute name.
+
+        Raises:
+            NotFound: there is no such row any more.
+            StaleData: someone else changed the row since the entity was read.
+            ConstraintViolation: the database refuses the row.
+        """
+        check_names(self._mapper, values)
+        if isinstance(entity_or_key, self.model):
+            self._check_stored(entity_or_key)
+            return await self._update_entity(cast(M, entity_or_key), values)
+        key = identity(self._mapper, entity_or_key)
+        changed = await self._write("update", lambda own: changes.update_key(own, self._mapper, key, values))
+        if changed is None:
+            raise not_found(self._mapper, [key])
+        return cast(M, changed)
+
+    @overload
+    async def update_where(
+        self, *where: Condition, values: Mapping[Any, Any], returning: Literal[False] = False
+    ) -> int: ...
+    @overload
+    async def update_where(self, *where: Condition, values: Mapping[Any, Any], returning: Literal[True]) -> list[M]: ...
+
+    async def update_where(
+        self,
+        *where: Condition,
+        values: Mapping[Any, Any],
+        returning: bool = False,
+    ) -> int | list[M]:
+        """Change every row that meets the conditions: how many, or with ``returning`` the entities.
+
+        Args:
+            where: SQLAlchemy expressions over the model's own table; all of them must hold.
+            values: new values, or expressions over the row's old ones, by attribute or its name.
+            returning: give the changed entities, in no order, instead of a number.
+
+        Raises:
+            UsageError: there is no condition; ``sqlalchemy.true()`` says all rows.
+        """
+        mapper = self._mapper
+        matching = self._required(where, "update_where")
+        named = new_values(mapper, values)
+        return await self._write(
+            "update_where", lambda own: changes.update_where(own, mapper, matching, named, returning=returning)
+        )
+
+    async def update_many(self, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Change many rows, each by the primary key that it holds: how many. All of them, or none.
+
+        Args:
+            rows: mappings of attribute names to values, the key among them. A version among them
+                is the one in which the row is expected.
+
+        Raises:
+            NotFound: a row does not exist.
+            StaleData: a row does not have the version that is expected.
+        """
+        given = list(rows)
+        if not given:
+            return 0
+        async with self.scope.unit() as unit:
+            return await self.using(unit)._write("update_many", lambda own: bulk.update(own, self._mapper, given))
+
+    async def delete(self, entity_or_key: Any, /) -> bool:
+        """Delete one row by one DELETE: whether it was there.
+
+        What refers to the row is up to the database: its foreign keys cascade, set NULL or refuse.
+
+        Raises:
+            ForeignKeyViolation: other rows refer to it.
+            StaleData: the entity has a version, and someone else changed the row since.
+        """
+        mapper = self._mapper
+        if not isinstance(entity_or_key, self.model):
+            key = identity(mapper, entity_or_key)
+            return await self._write("delete", lambda own: changes.delete_key(own, mapper, key))
+        self._check_stored(entity_or_key)
+        return await self._write("delete", lambda own: changes.delete_entity(own, mapper, entity_or_key))
+
+    @overload
+    async def delete_where(self, *where: Condition, returning: Literal[False] = False) -> int: ...
+    @overload
+    async def delete_where(self, *where: Condition, returning: Literal[True]) -> list[M]: ...
+
+    async def delete_where(self, *where: Condition, returning: bool = False) -> int | list[M]:
+        """Delete every row that meets the conditions: how many, or the entities that there were.
+
+        Raises:
+            UsageError: there is no condition; ``sqlalchemy.true()`` says all rows.
+            ForeignKeyViolation: other rows refer to one of them.
+        """
+        mapper = self._mapper
+        matching = self._required(where, "delete_where")
+        return await self._write(
+            "delete_where", lambda own: changes.delete_where(own, mapper, matching, returning=returning)
+        )
+
+    async def _add(self, items: list[Any], first: int) -> int:
+        """Store the next items of a source; ``first`` is the number of the first of them."""
+        mapper, dialect = self._mapper, self.scope.dialect
+        return await self._write("add_many", lambda own: bulk.add(own, mapper, dialect, items, first))
+
+    async def _add_returning(self, items: list[Any], first: int) -> list[M]:
+        """Store the next items of a source, and give them."""
+        mapper = self._mapper
+        return await self._write("add_many", lambda own: bulk.add_returning(own, mapper, items, first))
+
+    async def _update_entity(self, entity: M, values: Mapping[str, Any]) -> M:
+        """Let the session write what was changed on an entity."""
+        version = changes.version_of(self._mapper)
+        expected = inspect(entity).dict.get(version) if version else None
+        try:
+            return await self._write_entity("update", entity, lambda own: entities.update(own, entity, values))
+        except StaleData as error:
+            key = inspect(entity).identity
+            if version is None:
+                raise not_found(self._mapper, [key]) from error.__cause__
+            raise changes.stale(self._mapper, key, expected) from error.__cause__
+
+    async def _write_entity(self, verb: str, entity: M, work: Callable[[Session], entities.Unharmed]) -> M:
+        """Let the scope write an entity, which is as before also if the COMMIT fails."""
+        written: list[entities.Unharmed] = []
+        try:
+            await self._write(verb, lambda own: written.append(work(own)))
+        except Exception:
+            for before in written:
+                before.restore()
+            raise
+        return entity
+
+    def _required(self, where: Sequence[Condition], verb: str) -> tuple[ColumnElement[bool], ...]:
+        """The conditions of a verb that must not be called without one."""
+        if not where:
+            raise UsageError(
+                f"{verb} without a condition would reach every {self.model.__name__}; "
+                "if that is meant, say sqlalchemy.true()"
+            )
+        return conditions(self._mapper, where)
+
+    async def _write(self, verb: str, work: Callable[[Session], T]) -> T:
+        """Let the scope do a piece of writing."""
+        return await self.scope.perform(Call(verb, work, writes=True, metadata=self.model.metadata))
