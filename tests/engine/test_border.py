@@ -1,0 +1,214 @@
+"""What a database refuses becomes an error of `repo` by its code; what is not the database's stays as it is."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Dialect, String, TypeDecorator, event, insert, literal, select, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.types import Text
+
+from repo import Database, RepoError, Repository, TransactionFailed, errors
+from tests.mistakes import SECRET, caught
+
+
+class Base(DeclarativeBase):
+    """Only the tables of this module: what migrations say of the models of others is not touched."""
+
+
+class Picky(TypeDecorator[str]):
+    """A type of the user's own, which does not take everything."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value == SECRET:
+            raise LookupError(f"not {value}")
+        return value
+
+
+class Thing(Base):
+    __tablename__ = "border_things"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str | None] = mapped_column(Picky)
+    code: Mapped[str | None] = mapped_column(String(5))
+    size: Mapped[int] = mapped_column(default=0)
+
+
+class Things(Repository[Thing]):
+    """Things."""
+
+
+@pytest.fixture
+async def things(db: Database) -> Things:
+    """A table with one thing in it."""
+    await db.create_all(Thing.metadata)
+    await Things(db).add(Thing(id=1001))
+    return Things(db)
+
+
+async def add(things: Things, **values: Any) -> object:
+    return await things.add(Thing(**values))
+
+
+async def add_many(things: Things, **values: Any) -> object:
+    return await things.add_many([values])
+
+
+async def execute(things: Things, **values: Any) -> object:
+    return await things.scope.execute(insert(Thing).values(**values))
+
+
+WAYS = (add, add_many, execute)
+
+
+async def the_same_by_each_way(things: Things, **values: Any) -> RepoError:
+    """The error of a row with these values, which shows none of them."""
+    found = [await caught(way(things, **values)) for way in WAYS]
+    assert len({type(error) for error in found}) == 1
+    assert [shown for error in found if SECRET in (shown := f"{error} {error!r} {vars(error)}") or "\n" in shown] == []
+    assert [error for error in found if error.__cause__ is None] == []
+    return found[0]
+
+
+@pytest.mark.parametrize("values", [{"code": object()}, {"size": 2**70}, {"code": f"{SECRET}\ud800"}])
+async def test_a_value_that_the_driver_cannot_send(things: Things, values: dict[str, Any]) -> None:
+    """A Python type that is no column's, an integer without end and a broken text are InvalidValue."""
+    error = await the_same_by_each_way(things, **values)
+    assert (type(error), error.retryable) == (errors.InvalidValue, False)
+
+
+@pytest.mark.parametrize("values", [{"code": SECRET}, {"size": 2**40}, {"code": "a\0"}])
+async def test_a_value_that_does_not_fit_its_column(things: Things, values: dict[str, Any]) -> None:
+    """Too long, too large, and a NUL are InvalidValue on Postgres; SQLite stores all of these."""
+    if things.scope.dialect.name == "sqlite":
+        pytest.skip("feature: sizes of columns; SQLite has none")
+    assert type(await the_same_by_each_way(things, **values)) is errors.InvalidValue
+
+
+async def test_an_error_in_a_type_of_the_users_own(things: Things) -> None:
+    """It is an InvalidValue that does not repeat its text, as SQLAlchemy takes it for a value's, and is the cause."""
+    error = await the_same_by_each_way(things, name=SECRET)
+    assert type(error) is errors.InvalidValue
+    assert isinstance(error.__cause__, LookupError)
+
+
+async def test_an_error_of_ours_in_a_type_is_raised_as_it_is(db: Database) -> None:
+    """What a type of `repo` says about a value is what the caller reads."""
+
+    class Told(TypeDecorator[str]):
+        impl = Text
+        cache_ok = True
+
+        def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+            raise errors.InvalidValue("a value without a unit: say kilogram(3), for example")
+
+    with pytest.raises(errors.InvalidValue, match="without a unit"):
+        await db.scalar(select(literal("3", Told())))
+
+
+STATEMENTS = {
+    "missing table": "SELECT * FROM nowhere",
+    "missing column": "SELECT nothing FROM border_things",
+    "syntax": "SELEC 1",
+    "missing parameter": "SELECT size FROM border_things WHERE id = :id",
+}
+
+
+@pytest.mark.parametrize("mistake", STATEMENTS)
+async def test_a_statement_that_the_database_does_not_understand(things: Things, mistake: str) -> None:
+    """It is InvalidStatement, and says which word was not understood."""
+    error = await caught(things.scope.rows(text(STATEMENTS[mistake])))
+    assert (type(error), error.retryable) == (errors.InvalidStatement, False)
+    word = {"missing table": "nowhere", "missing column": "nothing", "syntax": "SELEC", "missing parameter": "'id'"}
+    assert word[mistake].lower() in str(error).lower()
+    assert "\n" not in str(error)
+
+
+async def test_a_write_in_a_transaction_that_only_reads(things: Things, db: Database) -> None:
+    """The database itself refuses what comes as text, and it is ReadOnlyScope, as for the verbs."""
+    for scope in (db.transaction(read_only=True), db.snapshot()):
+        with pytest.raises(errors.ReadOnlyScope) as raised:
+            async with scope as reading:
+                await reading.execute(text("UPDATE border_things SET size = 1"))
+        assert raised.value.code in ("SQLITE_READONLY", "25006")
+    assert (await things.get_one(1001)).size == 0
+
+
+async def test_what_follows_a_caught_error_names_it(db: Database, things: Things) -> None:
+    """A call after a failed statement is TransactionFailed, caused by the first error."""
+    with pytest.raises(TransactionFailed):
+        async with db.transaction() as tx:
+            first = await caught(tx.scalar(text("SELEC 1")))
+            second = await caught(Things(tx).count())
+            assert (type(second), second.__cause__) == (TransactionFailed, first)
+
+
+async def test_two_that_cannot_be_put_in_any_order(db: Database, things: Things) -> None:
+    """Of two serializable transactions that read what the other writes, one fails, retryable, or they take turns."""
+    both = asyncio.Barrier(2)
+
+    async def swap(name: str) -> None:
+        async with db.transaction(isolation="SERIALIZABLE") as tx:
+            count = await Things(tx).count()
+            if not db.dialect.one_writer:
+                await both.wait()
+            await Things(tx).add(Thing(id=ord(name), size=count))
+
+    results = await asyncio.gather(swap("a"), swap("b"), return_exceptions=True)
+    failed = [error for error in results if error is not None]
+    expected = [] if db.dialect.one_writer else [(errors.SerializationFailure, "40001", True)]
+    assert [
+        (type(error), getattr(error, "code", None), getattr(error, "retryable", None)) for error in failed
+    ] == expected
+
+
+async def _work_of(db: Database, work: Callable[[Session], object]) -> object:
+    async with db.transaction() as tx:
+        return await tx.session.run_sync(work)
+
+
+def _stumble(*_: object, **__: object) -> Any:
+    raise ValueError("the application's own")
+
+
+async def _in_a_block(db: Database) -> None:
+    async with db.transaction():
+        _stumble()
+
+
+async def _in_into(db: Database) -> None:
+    await db.rows(select(Thing.id), into=_stumble)
+
+
+async def _in_run_sync(db: Database) -> None:
+    await _work_of(db, _stumble)
+
+
+async def _in_a_source(db: Database) -> None:
+    await Things(db).add_many(_stumble() for _ in range(1))
+
+
+async def _in_a_listener(db: Database) -> None:
+    async with db.transaction() as tx:
+        event.listen(tx.session.sync_session, "before_flush", _stumble)
+        await Things(tx).add(Thing())
+
+
+async def _in_a_listener_of_the_engine(db: Database) -> None:
+    event.listen(db.engine.sync_engine, "before_cursor_execute", _stumble)
+    await Things(db).count()
+
+
+@pytest.mark.parametrize(
+    "place", [_in_a_block, _in_into, _in_run_sync, _in_a_source, _in_a_listener, _in_a_listener_of_the_engine]
+)
+async def test_an_error_that_is_not_the_databases_stays_itself(
+    db: Database, things: Things, place: Callable[[Database], Awaitable[None]]
+) -> None:
+    """An error of the application's code is raised as it is, from wherever it comes."""
+    with pytest.raises(ValueError, match="the application's own") as raised:
+        await place(db)
+    assert type(raised.value) is ValueError

@@ -1,0 +1,240 @@
+"""The loader: everything or nothing, and what it loads is what the files hold."""
+
+import asyncio
+import datetime as dt
+import hashlib
+import io
+import itertools
+import lzma
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from sqlalchemy import Column, ColumnElement, func, select
+
+from examples.flights import source
+from examples.flights.loader import AlreadyLoaded, ForeignContents, is_loaded, load, shown
+from examples.flights.models import Airline
+from examples.flights.repositories import Airlines
+from examples.flights.source import FLIGHTS, SOURCES, DataFileError, Source
+from repo import Base, Database
+from repo.errors import CheckViolation
+from repo.types import UTCDateTime
+from tests.examples import plain
+
+COUNTS = {"airlines": 16, "airports": 1_458, "planes": 3_322, "weather": 26_115, "flights": 336_776}
+EMPTY = dict.fromkeys(COUNTS, 0)
+GOOD_ROWS = 20_000
+
+
+@pytest.fixture
+async def tables(db: Database) -> Database:
+    """The tables, empty."""
+    await db.create_all(Base.metadata)
+    return db
+
+
+@pytest.fixture(scope="module")
+def spoiled(tmp_path_factory: pytest.TempPathFactory) -> "Spoiled":
+    """Copies of the data, each spoiled in its own way."""
+    return Spoiled(tmp_path_factory.mktemp("spoiled"))
+
+
+class Spoiled:
+    """Copies of the data in which one row of the flights, after good ones and before good ones, is another."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with lzma.open(FLIGHTS.path(), "rt", encoding="utf-8") as file:
+            self.before = "".join(itertools.islice(file, GOOD_ROWS + 1))
+            self.after = "".join(itertools.islice(file, GOOD_ROWS))
+
+    def by(self, row: str) -> Path:
+        """The folder of a copy that has this row; its checksums agree."""
+        folder = self.folder / hashlib.sha256(row.encode()).hexdigest()
+        if not folder.exists():
+            shutil.copytree(source.FOLDER, folder)
+            content = lzma.compress(f"{self.before}{row}\n{self.after}".encode(), preset=0)
+            FLIGHTS.path(folder).write_bytes(content)
+            sums = folder / source.CHECKSUMS
+            others = [line for line in sums.read_text().splitlines() if "flights" not in line]
+            sums.write_text("\n".join([*others, f"{hashlib.sha256(content).hexdigest()}  flights.csv.xz", ""]))
+        return folder
+
+
+async def counts(db: Database) -> dict[str, int]:
+    """How many rows each table has."""
+    return {name: await db.scalar(select(func.count()).select_from(Base.metadata.tables[name])) or 0 for name in COUNTS}
+
+
+async def test_every_row_is_loaded(flights_url: str) -> None:
+    """The tables have the rows of the files, and `is_loaded` says so."""
+    async with Database(flights_url) as db:
+        assert await counts(db) == COUNTS
+        assert await is_loaded(db)
+
+
+@pytest.mark.parametrize("checked", SOURCES, ids=lambda checked: checked.table)
+async def test_every_column_is_loaded(flights_url: str, checked: Source) -> None:
+    """Each column has the NULLs and the sum (days: the first and last) of its cells, read in plain Python."""
+    columns = [Base.metadata.tables[checked.table].c[name] for name in checked.attributes]
+    async with Database(flights_url) as db:
+        (found,) = await db.rows(select(*(part for column in columns for part in sums(column))))
+    cells = cells_of(checked.table)
+    expected = [part for column in columns for part in sums_of_cells(column, cells[column.name])]
+    assert rounded(found) == rounded(expected)
+
+
+def rounded(parts: Iterable[Any]) -> list[Any]:
+    """Sums of floats depend on the order of adding, in the last digits."""
+    return [round(part, 3) if isinstance(part, float) else part for part in parts]
+
+
+def sums(column: Column[Any]) -> list[ColumnElement[Any]]:
+    """What the database is asked for a column; text counts by its length."""
+    kind = kind_of(column)
+    number = func.count(column)
+    if kind in {int, float}:
+        return [number, func.sum(column)]
+    return [number, func.sum(func.length(column))] if kind is str else [number, func.min(column), func.max(column)]
+
+
+def kind_of(column: Column[Any]) -> type:
+    """The Python type of a column's values."""
+    return dt.datetime if isinstance(column.type, UTCDateTime) else column.type.python_type
+
+
+def sums_of_cells(column: Column[Any], cells: Counter[str]) -> list[Any]:
+    """The same of the cells, whose number is given."""
+    kind = kind_of(column)
+    known = {cell: number for cell, number in cells.items() if cell != "NA"}
+    number = sum(known.values())
+    if kind in {int, float}:
+        return [number, sum(kind(cell) * times for cell, times in known.items())]
+    if kind is str:
+        return [number, sum(len(cell) * times for cell, times in known.items())]
+    moments = [dt.datetime.fromisoformat(cell) for cell in known]
+    return [number, *((moment.date() if kind is dt.date else moment) for moment in (min(moments), max(moments)))]
+
+
+@cache
+def cells_of(table: str) -> dict[str, Counter[str]]:
+    """How often each cell occurs, by the attribute of a table; the three cells of a day are joined."""
+    checked = next(one for one in SOURCES if one.table == table)
+    found: dict[str, Counter[str]] = {name: Counter() for name in checked.attributes}
+    for cells in plain.read(table):
+        cells["year month day"] = f"{cells.get('year')}-{cells.get('month', ''):0>2}-{cells.get('day', ''):0>2}"
+        for name, (column, _) in checked.attributes.items():
+            found[name][cells[column]] += 1
+    return found
+
+
+async def test_a_second_load_is_refused(flights_url: str) -> None:
+    """Loaded tables are left alone, and the error says why."""
+    async with Database(flights_url) as db:
+        with pytest.raises(AlreadyLoaded, match="filled already"):
+            await load(db)
+        assert await counts(db) == COUNTS
+
+
+async def test_of_two_loads_at_once_one_succeeds(tables: Database) -> None:
+    """Two programs that start together load once; the other is told that the data is there."""
+    done, refused = sorted(
+        await asyncio.gather(load(tables), load(tables), return_exceptions=True),
+        key=lambda result: isinstance(result, BaseException),
+    )
+    assert done == COUNTS
+    assert isinstance(refused, AlreadyLoaded)
+    assert await counts(tables) == COUNTS
+
+
+async def test_foreign_rows_are_left_alone(tables: Database) -> None:
+    """Tables with other contents are not loaded into, and the error says what was found."""
+    await Airlines(tables).add(Airline(carrier="UA", name="Another"))
+    with pytest.raises(ForeignContents, match="1 of 16 rows in airlines, 0 of 1,458 rows in airports"):
+        await is_loaded(tables)
+    with pytest.raises(ForeignContents):
+        await load(tables)
+    assert await counts(tables) == {**EMPTY, "airlines": 1}
+
+
+async def test_empty_tables_are_not_loaded(tables: Database) -> None:
+    """`is_loaded` tells empty tables from loaded ones."""
+    assert not await is_loaded(tables)
+
+
+async def test_a_bad_row_leaves_nothing(tables: Database, spoiled: Spoiled) -> None:
+    """A row that cannot be read, far into the last file, undoes all that came before it."""
+    shown: dict[str, list[int]] = {name: [] for name in COUNTS}
+    with pytest.raises(DataFileError, match=f"line {GOOD_ROWS + 2}: has 3 columns instead of 19"):
+        await load(tables, progress=lambda name, done, _: shown[name].append(done), folder=spoiled.by("2013,1,1"))
+    assert await counts(tables) == EMPTY
+    assert {name: done[-1] for name, done in shown.items() if name != "flights"} == {
+        name: number for name, number in COUNTS.items() if name != "flights"
+    }
+    assert 0 < shown["flights"][-1] <= GOOD_ROWS
+    assert shown["flights"] == sorted(shown["flights"])
+
+
+async def test_a_row_that_the_database_refuses_leaves_nothing(tables: Database, spoiled: Spoiled) -> None:
+    """A row that breaks a constraint, far into the last file, undoes all that came before it."""
+    folder = spoiled.by("2013,1,1,517,515,2,830,819,11,UA,1545,N14228,EWR,IAH,227,0,5,15,2013-01-01T10:00:00Z")
+    with pytest.raises(CheckViolation) as caught:
+        await load(tables, folder=folder)
+    assert caught.value.constraint == "ck_flights_distance"
+    assert await counts(tables) == EMPTY
+
+
+async def test_a_cancelled_load_leaves_nothing(tables: Database) -> None:
+    """Ctrl-C in the middle of the flights undoes all that came before it, and the tables can be loaded afterwards."""
+
+    def cancel(name: str, done: int, total: int) -> None:
+        if name == "flights" and done < total:
+            loading.cancel()
+
+    loading = asyncio.create_task(load(tables, progress=cancel))
+    with pytest.raises(asyncio.CancelledError):
+        await loading
+    assert await counts(tables) == EMPTY
+    assert await Airlines(tables).add_many([Airline(carrier="UA", name="Another")]) == 1
+
+
+async def test_a_damaged_file_is_found_before_anything_is_written(tables: Database, tmp_path: Path) -> None:
+    """The checksums are compared first: of a file that is not whole not even the first row is used."""
+    folder = shutil.copytree(source.FOLDER, tmp_path / "data")
+    FLIGHTS.path(folder).write_bytes(FLIGHTS.path().read_bytes()[:-1])
+    shown: list[str] = []
+    with pytest.raises(DataFileError, match=r"flights\.csv\.xz: is damaged"):
+        await load(tables, progress=lambda name, _done, _total: shown.append(name), folder=folder)
+    assert shown == []
+    assert await counts(tables) == EMPTY
+
+
+def test_progress_elsewhere_is_a_line_for_each_table() -> None:
+    """A log file gets no bars and no control characters."""
+    console = Console(file=io.StringIO(), force_terminal=False)
+    with shown(console) as show:
+        for done in (0, 8, 16):
+            show("airlines", done, 16)
+        show("flights", 1_000, 336_776)
+    assert written(console) == "airlines: 16 rows\n"
+
+
+def test_progress_on_a_terminal_is_a_bar_for_each_table() -> None:
+    """A person sees how far each table is."""
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with shown(console) as show:
+        show("airlines", 16, 16)
+        show("flights", 1_000, 336_776)
+    assert [part in written(console) for part in ("16/16", "1000/336776")] == [True, True]
+
+
+def written(console: Console) -> str:
+    """What a console wrote to its buffer."""
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
