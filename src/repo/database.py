@@ -207,7 +207,7 @@ class Database(Scope):
                 self._refuse_inside_transaction(call.verb)
             holder = Holder(call.verb, writes=writes, alone=self._alone)
             async with self._connections.lease(holder) as connection:
-                trace.connected(await self._connections.number(connection))
+                trace.connected(self._connections.number(connection))
                 if writes:
                     return await self._write(connection, call)
                 return await connection.run_sync(self._read, call)

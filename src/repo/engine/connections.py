@@ -110,9 +110,10 @@ class Connections:
             finally:
                 self._writer = None
 
-    async def number(self, connection: AsyncConnection) -> int:
+    def number(self, connection: AsyncConnection) -> int:
         """A small number that stays with the connection for as long as the pool keeps it."""
-        info = (await connection.get_raw_connection()).info
+        # Not get_raw_connection(), which is awaited in a greenlet for the same answer.
+        info = connection.sync_connection.info if connection.sync_connection is not None else {}
         if _NUMBER not in info:
             info[_NUMBER] = next(self._numbers)
         return int(info[_NUMBER])

@@ -43,6 +43,20 @@ class InFlight:
             await self._ended.wait()
 
 
+def refuse_abandoned(calls: list[str], outcome: str) -> None:
+    """Refuse a block that ended while calls in it were in flight.
+
+    Args:
+        calls: what ``InFlight.cancel`` gave.
+        outcome: what became of them and of the block.
+    """
+    if calls:
+        raise UsageError(
+            f"the block ended while calls were in flight that nobody awaited: {', '.join(calls)}. "
+            f"{outcome}; await them inside the block, for example with repo.gather"
+        )
+
+
 def _running_task() -> asyncio.Task[object]:
     task = asyncio.current_task()
     if task is None:

@@ -19,7 +19,7 @@ from repo.engine.connections import Connections
 from repo.errors import ConnectionLost, ReadOnlyScope, ScopeClosed, UsageError
 from repo.gather import finish
 from repo.scopes.call import Call, calling
-from repo.scopes.queue import InFlight
+from repo.scopes.queue import InFlight, refuse_abandoned
 from repo.scopes.scope import Scope
 
 T = TypeVar("T")
@@ -89,12 +89,8 @@ class Snapshot(Scope):
             abandoned = await self._calls.cancel()
         finally:
             await finish(self._close())
-        if abandoned and error is None:
-            raise UsageError(
-                f"the snapshot ended while calls were in flight that nobody awaited: "
-                f"{', '.join(abandoned)}. They were cancelled; await them inside the block, "
-                "for example with repo.gather"
-            )
+        if error is None:
+            refuse_abandoned(abandoned, "They were cancelled")
 
     async def perform(self, call: Call[T]) -> T:
         def work(connection: Connection) -> T:
@@ -208,7 +204,7 @@ class Snapshot(Scope):
         """A connection for a permit that was taken."""
         stack = AsyncExitStack()
         connection = await stack.enter_async_context(self._connections.permitted(self._holder))
-        pinned = Pinned(connection, await self._connections.number(connection), stack)
+        pinned = Pinned(connection, self._connections.number(connection), stack)
         self._all.add(pinned)
         return pinned
 

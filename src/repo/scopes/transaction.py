@@ -28,7 +28,7 @@ from repo.errors import (
 )
 from repo.gather import finish
 from repo.scopes.call import Call, calling
-from repo.scopes.queue import Level, Queue
+from repo.scopes.queue import Level, Queue, refuse_abandoned
 from repo.scopes.scope import Scope
 from repo.scopes.session import QueuedSession
 
@@ -185,7 +185,7 @@ class Transaction(Scope):
         connection = await self._stack.enter_async_context(self._connections.lease(self._holder))
         try:
             await connection.run_sync(self.dialect.begin, self.options)
-            self._number = await self._connections.number(connection)
+            self._number = self._connections.number(connection)
         except BaseException:
             await self._stack.aclose()
             raise
@@ -250,12 +250,7 @@ def _nothing(_: Session) -> None:
 
 def _complain(abandoned: list[str], level: Level) -> None:
     """Say why leaving the block normally did not keep what was done in it."""
-    if abandoned:
-        raise UsageError(
-            f"the block ended while calls were in flight that nobody awaited: "
-            f"{', '.join(abandoned)}. They were cancelled and everything was rolled back; "
-            "await them inside the block, for example with repo.gather"
-        )
+    refuse_abandoned(abandoned, "They were cancelled, and what was done in the block was rolled back")
     if isinstance(level.failure, asyncio.CancelledError):
         raise TransactionFailed(
             "rolled back, because a statement inside was cancelled while it ran: nobody knows what "
