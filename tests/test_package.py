@@ -33,6 +33,7 @@ HOUSE = (
         "engine.connections",
         "engine.flushing",
         "engine.unloaded",
+        "engine.rows",
         "engine.bulk",
         "engine.loading",
         "engine.locking",

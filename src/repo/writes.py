@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar, cast, overload
 from sqlalchemy import ColumnElement, inspect
 from sqlalchemy.orm import Session
 
-from repo.engine import bulk, changes, entities
+from repo.engine import bulk, changes, entities, rows
 from repo.engine.conditions import Condition, check_names, conditions, identity, new_values, not_found
 from repo.errors import StaleData, UsageError
 from repo.reads import M, Reads
@@ -73,10 +73,10 @@ class Writes(Reads[M]):
             ConstraintViolation: the database refuses a row.
             UsageError: an item is neither an entity of the model nor a mapping of its attributes.
         """
-        bulk.check_source(self._mapper, source)
+        rows.check_source(self._mapper, source, "add_many")
         stored: list[M] = []
         count = 0
-        async with self.scope.unit() as unit, aclosing(bulk.chunks(source)) as chunks:
+        async with self.scope.unit() as unit, aclosing(rows.chunks(source)) as chunks:
             inside = self.using(unit)
             async for items in chunks:
                 if returning:

@@ -1,7 +1,7 @@
 """Many rows, by the shortest way that the database has."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby, islice
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
 from operator import itemgetter
 from typing import Any, cast
 
@@ -20,58 +20,24 @@ from repo.engine.conditions import (
     identity,
     in_parts,
     key_names,
-    name_of,
     not_found,
     stored,
 )
 from repo.engine.entities import complete
+from repo.engine.rows import AS_THEY_ARE, Group, Row, groups
 from repo.errors import InvalidValue, RepoError, UsageError
-
-CHUNK = 5000
-"""How many rows go to the database at a time."""
-
-Row = Mapping[str, Any]
-
-
-def check_source(mapper: Mapper[Any], source: Any) -> None:
-    """Refuse what is no source of rows, such as one row."""
-    if isinstance(source, str | bytes | Mapping) or not isinstance(source, Iterable | AsyncIterable):
-        raise UsageError(
-            f"add_many of {name_of(mapper)} takes a list, or anything else that gives {name_of(mapper)} or "
-            f"mappings one after the other, not {type(source).__name__}; add() takes a single entity"
-        )
-
-
-async def chunks(source: Iterable[Any] | AsyncIterable[Any]) -> AsyncGenerator[list[Any], None]:
-    """The source's items in lists of ``CHUNK``; an asynchronous generator is closed in the end."""
-    if not isinstance(source, AsyncIterable):
-        items = iter(source)
-        while some := list(islice(items, CHUNK)):
-            yield some
-        return
-    some = []
-    try:
-        async for item in source:
-            some.append(item)
-            if len(some) == CHUNK:
-                yield some
-                some = []
-        if some:
-            yield some
-    finally:
-        if (close := getattr(source, "aclose", None)) is not None:
-            await close()
 
 
 def add(own: Session, mapper: Mapper[Any], dialect: Dialect, items: Sequence[Any], first: int = 1) -> int:
     """Insert entities or mappings; the database's own defaults are not read back."""
     own.flush()
-    for shape, names, rows in _groups(mapper, items, first):
-        if len(shape.mapper.tables) > 1:
-            for entity in _flushed(own, shape, rows):
+    for group in groups(mapper, items, "add_many", first):
+        model = group.shape.mapper
+        if len(model.tables) > 1:
+            for entity in _flushed(own, group):
                 own.expunge(entity)
-        elif not (dialect.copies and _copy(own.connection(), shape, dialect, names, rows)):
-            own.execute(insert(shape.mapper.class_), rows, execution_options=_AS_THEY_ARE)
+        elif not (dialect.copies and _copy(own.connection(), dialect, group)):
+            own.execute(insert(model.class_), group.rows, execution_options=AS_THEY_ARE)
     return len(items)
 
 
@@ -79,66 +45,25 @@ def add_returning(own: Session, mapper: Mapper[Any], items: Sequence[Any], first
     """Insert entities or mappings; the stored entities in the order of the items."""
     own.flush()
     added: list[Any] = []
-    for shape, _, rows in _groups(mapper, items, first):
-        if len(shape.mapper.tables) > 1:
-            added.extend(_flushed(own, shape, rows))
+    for group in groups(mapper, items, "add_many", first):
+        model = group.shape.mapper
+        if len(model.tables) > 1:
+            added.extend(_flushed(own, group))
             continue
-        statement = insert(shape.mapper.class_).returning(shape.mapper.class_, sort_by_parameter_order=True)
-        added.extend(own.scalars(statement, rows, execution_options=_AS_THEY_ARE).unique())
+        statement = insert(model.class_).returning(model.class_, sort_by_parameter_order=True)
+        added.extend(own.scalars(statement, group.rows, execution_options=AS_THEY_ARE).unique())
     if not changes.returns_whole(mapper):
         for entity in added:
             complete(own, entity)
     return added
 
 
-# A None that _Shape.row leaves is meant; SQLAlchemy would otherwise begin a statement of its own
-# for each other set of columns that are not None.
-_AS_THEY_ARE = {"render_nulls": True}
-
-
-class _Shape:
-    """Which values a row of a model has.
-
-    As in a flush, None and nothing are the same for a column: it gets its default, or NULL. The
-    exception are types that have a value for None, such as JSON's null.
-    """
-
-    def __init__(self, mapper: Mapper[Any]) -> None:
-        self.mapper = mapper
-        self.names = stored(mapper)
-        self.relationships = mapper.relationships.keys()
-        self.nulls = {name for name, column in self.names.items() if column.type.should_evaluate_none}
-        self.optional = {name for name, column in self.names.items() if self._is_optional(name, column)}
-        self.kinds = [name for name, column in self.names.items() if column is mapper.polymorphic_on]
-        self.plain = [name for name in self.names if name not in self.optional]
-
-    def _is_optional(self, name: str, column: Column[Any]) -> bool:
-        """Whether a column gets something else than NULL if a row has no value for it."""
-        return (
-            column.default is not None
-            or column.server_default is not None
-            or name in self.nulls
-            or column is self.mapper.version_id_col
-            or column is self.mapper.polymorphic_on
-            or column is getattr(column.table, "autoincrement_column", None)
-        )
-
-    def row(self, values: Row) -> dict[str, Any]:
-        """The values of one row: each plain column, the others where there is something to store."""
-        row = {name: values.get(name) for name in self.plain}
-        for name in self.optional:
-            value = values.get(name)
-            if value is not None or (name in self.nulls and name in values):
-                row[name] = value
-        return row
-
-
-def _flushed(own: Session, shape: _Shape, rows: Sequence[Row]) -> list[Any]:
+def _flushed(own: Session, group: Group) -> list[Any]:
     """Insert rows that are spread over several tables, whose keys only a flush passes on."""
-    mapper = shape.mapper
-    made = [mapper.class_manager.new_instance() for _ in rows]
-    kind = dict.fromkeys(shape.kinds, mapper.polymorphic_identity)
-    for entity, row in zip(made, rows, strict=True):
+    mapper = group.shape.mapper
+    made = [mapper.class_manager.new_instance() for _ in group.rows]
+    kind = dict.fromkeys(group.shape.kinds, mapper.polymorphic_identity)
+    for entity, row in zip(made, group.rows, strict=True):
         inspect(entity).dict.update(kind | dict(row))
     own.add_all(made)
     own.flush()
@@ -147,59 +72,22 @@ def _flushed(own: Session, shape: _Shape, rows: Sequence[Row]) -> list[Any]:
     return made
 
 
-def _groups(
-    mapper: Mapper[Any], items: Sequence[Any], first: int
-) -> Iterator[tuple[_Shape, list[str], list[dict[str, Any]]]]:
-    """Rows one after another that have values for the same columns."""
-    shapes: dict[Mapper[Any], _Shape] = {}
-    made: list[tuple[_Shape, dict[str, Any]]] = []
-    for number, item in enumerate(items, first):
-        try:
-            own, values = _values(mapper, shapes, item)
-        except UsageError as error:
-            raise UsageError(f"item {number} of add_many: {error}") from None
-        made.append((own, own.row(values)))
-    for (shape, names), group in groupby(made, lambda pair: (pair[0], pair[1].keys())):
-        yield shape, list(names), [row for _, row in group]
-
-
-def _values(mapper: Mapper[Any], shapes: dict[Mapper[Any], _Shape], item: Any) -> tuple[_Shape, Row]:
-    """One item's values by attribute names, and the shape of its row."""
-    if isinstance(item, Mapping):
-        shape = shapes.get(mapper) or shapes.setdefault(mapper, _Shape(mapper))
-        if not item.keys() <= shape.names.keys():
-            check_columns(mapper, item)
-        return shape, item
-    if not isinstance(item, mapper.class_):
-        raise UsageError(f"{name_of(mapper)} or a mapping is wanted, not {type(item).__name__}")
-    state = inspect(item)
-    if state.key is not None:
-        raise UsageError(f"this {name_of(mapper)} is stored already; update() is for that")
-    shape = shapes.get(state.mapper) or shapes.setdefault(state.mapper, _Shape(state.mapper))
-    related = [name for name in shape.relationships if state.dict.get(name)]
-    if related:
-        raise UsageError(
-            f"{name_of(mapper)}.{related[0]} is set, and only columns are written here: set the "
-            "columns behind it, or use add()"
-        )
-    return shape, state.dict
-
-
-def _copy(connection: Connection, shape: _Shape, dialect: Dialect, names: list[str], rows: Sequence[Row]) -> bool:
+def _copy(connection: Connection, dialect: Dialect, group: Group) -> bool:
     """Insert by the database's bulk way; False where that cannot do all of it."""
+    shape = group.shape
     table = shape.mapper.local_table
     if not isinstance(table, Table) or len(shape.mapper.tables) > 1 or shape.mapper.polymorphic_on is not None:
         return False
     attributes = {column: name for name, column in shape.names.items()}
     values: dict[str, Callable[[Row], Any]] = {}
     for column in table.columns:
-        value = _value(shape.mapper, column, attributes.get(column), names)
+        value = _value(shape.mapper, column, attributes.get(column), group.names)
         if value is NotImplemented:
             return False
         if value is not None:
             values[column.name] = _bound(connection, column, value)
     getters = tuple(values.values())
-    records = [tuple([get(row) for get in getters]) for row in rows]
+    records = [tuple([get(row) for get in getters]) for row in group.rows]
     dialect.copy(connection, table, list(values), records)
     return True
 
