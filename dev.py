@@ -26,6 +26,7 @@ from typing import Any, NamedTuple, NoReturn
 ROOT = Path(__file__).resolve().parent
 PYTHONS = ("3.11", "3.12", "3.13")
 CHECKS = ("ruff check .", "ruff format --check .", "mypy", "pyright")
+TESTS = f"pytest --numprocesses {min(2 * (os.cpu_count() or 1), 8)}"  # half of the time they wait for a database
 PINS = {
     "report": "--extra postgresql --extra migrations --group build --group examples",
     "newest": "--all-extras --group build --group examples --group tests --group checks",
@@ -74,12 +75,12 @@ def everything() -> list[Row]:
     """What CI runs: every check, and the tests on the newest of everything and on the oldest of everything."""
     pythons = find_pythons()
     checks = [Row(command, "newest", pythons[-1]) for command in CHECKS]
-    return [*checks, Row("pytest", "newest", pythons[-1]), Row("pytest", "oldest", pythons[0])]
+    return [*checks, Row(TESTS, "newest", pythons[-1]), Row(TESTS, "oldest", pythons[0])]
 
 
 def matrix() -> list[Row]:
     """The tests on every Python with both sets of pins."""
-    return [Row("pytest", pins, python) for python in find_pythons() for pins in ("newest", "oldest")]
+    return [Row(TESTS, pins, python) for python in find_pythons() for pins in ("newest", "oldest")]
 
 
 def find_pythons() -> list[Python]:

@@ -1,33 +1,25 @@
 """The loader: everything or nothing, and what it loads is what the files hold."""
 
 import asyncio
-import datetime as dt
 import hashlib
 import io
 import itertools
 import lzma
 import shutil
-from collections import Counter
-from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
-from sqlalchemy import Column, ColumnElement, func, select
 
 from examples.flights import source
 from examples.flights.loader import AlreadyLoaded, ForeignContents, is_loaded, load, shown
 from examples.flights.models import Airline
 from examples.flights.repositories import Airlines
-from examples.flights.source import FLIGHTS, SOURCES, DataFileError, Source
+from examples.flights.source import FLIGHTS, DataFileError
 from repo import Base, Database
 from repo.errors import CheckViolation
-from repo.types import UTCDateTime
-from tests.examples import plain
+from tests.examples.whole import COUNTS, counts
 
-COUNTS = {"airlines": 16, "airports": 1_458, "planes": 3_322, "weather": 26_115, "flights": 336_776}
 EMPTY = dict.fromkeys(COUNTS, 0)
 GOOD_ROWS = 20_000
 
@@ -65,81 +57,6 @@ class Spoiled:
             others = [line for line in sums.read_text().splitlines() if "flights" not in line]
             sums.write_text("\n".join([*others, f"{hashlib.sha256(content).hexdigest()}  flights.csv.xz", ""]))
         return folder
-
-
-async def counts(db: Database) -> dict[str, int]:
-    """How many rows each table has."""
-    return {name: await db.scalar(select(func.count()).select_from(Base.metadata.tables[name])) or 0 for name in COUNTS}
-
-
-async def test_every_row_is_loaded(flights_url: str) -> None:
-    """The tables have the rows of the files, and `is_loaded` says so."""
-    async with Database(flights_url) as db:
-        assert await counts(db) == COUNTS
-        assert await is_loaded(db)
-
-
-@pytest.mark.parametrize("checked", SOURCES, ids=lambda checked: checked.table)
-async def test_every_column_is_loaded(flights_url: str, checked: Source) -> None:
-    """Each column has the NULLs and the sum (days: the first and last) of its cells, read in plain Python."""
-    columns = [Base.metadata.tables[checked.table].c[name] for name in checked.attributes]
-    async with Database(flights_url) as db:
-        (found,) = await db.rows(select(*(part for column in columns for part in sums(column))))
-    cells = cells_of(checked.table)
-    expected = [part for column in columns for part in sums_of_cells(column, cells[column.name])]
-    assert rounded(found) == rounded(expected)
-
-
-def rounded(parts: Iterable[Any]) -> list[Any]:
-    """Sums of floats depend on the order of adding, in the last digits."""
-    return [round(part, 3) if isinstance(part, float) else part for part in parts]
-
-
-def sums(column: Column[Any]) -> list[ColumnElement[Any]]:
-    """What the database is asked for a column; text counts by its length."""
-    kind = kind_of(column)
-    number = func.count(column)
-    if kind in {int, float}:
-        return [number, func.sum(column)]
-    return [number, func.sum(func.length(column))] if kind is str else [number, func.min(column), func.max(column)]
-
-
-def kind_of(column: Column[Any]) -> type:
-    """The Python type of a column's values."""
-    return dt.datetime if isinstance(column.type, UTCDateTime) else column.type.python_type
-
-
-def sums_of_cells(column: Column[Any], cells: Counter[str]) -> list[Any]:
-    """The same of the cells, whose number is given."""
-    kind = kind_of(column)
-    known = {cell: number for cell, number in cells.items() if cell != "NA"}
-    number = sum(known.values())
-    if kind in {int, float}:
-        return [number, sum(kind(cell) * times for cell, times in known.items())]
-    if kind is str:
-        return [number, sum(len(cell) * times for cell, times in known.items())]
-    moments = [dt.datetime.fromisoformat(cell) for cell in known]
-    return [number, *((moment.date() if kind is dt.date else moment) for moment in (min(moments), max(moments)))]
-
-
-@cache
-def cells_of(table: str) -> dict[str, Counter[str]]:
-    """How often each cell occurs, by the attribute of a table; the three cells of a day are joined."""
-    checked = next(one for one in SOURCES if one.table == table)
-    found: dict[str, Counter[str]] = {name: Counter() for name in checked.attributes}
-    for cells in plain.read(table):
-        cells["year month day"] = f"{cells.get('year')}-{cells.get('month', ''):0>2}-{cells.get('day', ''):0>2}"
-        for name, (column, _) in checked.attributes.items():
-            found[name][cells[column]] += 1
-    return found
-
-
-async def test_a_second_load_is_refused(flights_url: str) -> None:
-    """Loaded tables are left alone, and the error says why."""
-    async with Database(flights_url) as db:
-        with pytest.raises(AlreadyLoaded, match="filled already"):
-            await load(db)
-        assert await counts(db) == COUNTS
 
 
 async def test_of_two_loads_at_once_one_succeeds(tables: Database) -> None:

@@ -143,32 +143,3 @@ async def test_an_hour_has_one_report_at_an_airport(tables: Database) -> None:
     with pytest.raises(UniqueViolation):
         await reports.add(report(hour_at=dt.datetime(2013, 11, 3, 6, tzinfo=dt.UTC)))
     assert await reports.count() == 2
-
-
-async def test_relationships(flights_url: str) -> None:
-    """A flight finds its airline, its airports, its aircraft and the weather of its hour."""
-    async with Database(flights_url) as db:
-        first = await Flights(db).get_one(
-            1,
-            load=[
-                *(Flight.airline, Flight.origin_airport, Flight.destination_airport),
-                *(Flight.plane, (Flight.weather, WeatherReport.airport)),
-            ],
-        )
-    assert first.airline.name == "United Air Lines Inc."
-    assert first.origin_airport.name == "Newark Liberty Intl"
-    assert first.destination_airport is not None
-    assert first.destination_airport.name == "George Bush Intercontinental"
-    assert first.plane is not None
-    assert (first.plane.model, first.plane.year) == ("737-824", 1999)
-    assert first.weather is not None
-    assert (first.weather.hour_at, first.weather.temperature_f) == (HOUR, 39.02)
-    assert first.weather.airport.faa == "EWR"
-
-
-async def test_relationships_to_what_is_not_in_the_data(flights_url: str) -> None:
-    """An aircraft, a destination or an hour that the data does not have is None."""
-    async with Database(flights_url) as db:
-        found = await Flights(db).get_one(110_696, load=[Flight.plane, Flight.destination_airport, Flight.weather])
-    assert (found.tailnum, found.destination) == ("N5FAAA", "SJU")
-    assert (found.plane, found.destination_airport, found.weather) == (None, None, None)
