@@ -39,8 +39,8 @@ HOUSE = (
         "engine.locking",
         "engine",
     ),
-    *("scopes.call", "scopes.stream", "scopes.queue", "scopes.scope", "scopes.session"),
-    *("scopes.batching", "scopes.transaction", "scopes.snapshot", "scopes.replica", "scopes.units", "scopes"),
+    *("scopes.call", "scopes.stream", "scopes.queue", "scopes.scope", "scopes.session", "scopes.batching"),
+    *("scopes.after_commit", "scopes.transaction", "scopes.snapshot", "scopes.replica", "scopes.units", "scopes"),
     *("types", "reads", "writes", "repository", "database"),  # the face
     *("migrations", "testing", "pytest_plugin", ""),  # around it; "" is repo/__init__.py
 )

@@ -240,7 +240,22 @@ class TransactionFailed(RepoError):
 
 
 class AfterCommitFailed(RepoError):
-    """Something that was to run after a COMMIT failed; the COMMIT stands."""
+    """Something that was to run after a COMMIT failed; the COMMIT stands.
+
+    The cause is what was raised, or an ``ExceptionGroup`` of it where several have failed.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        retryable: bool | None = None,
+        errors: tuple[Exception, ...] = (),
+    ) -> None:
+        super().__init__(message, code=code, retryable=retryable)
+        self.errors = errors
+        """What was raised, in the order in which it was."""
 
 
 class InvalidCursor(RepoError):

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from enum import Enum
 from types import TracebackType
-from typing import TypeVar
+from typing import TypeVar, TypeVarTuple
 
 from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
@@ -27,12 +27,14 @@ from repo.errors import (
     UsageError,
 )
 from repo.gather import finish
+from repo.scopes.after_commit import AfterCommit
 from repo.scopes.call import Call, calling
 from repo.scopes.queue import Level, Queue, refuse_abandoned
 from repo.scopes.scope import Scope
 from repo.scopes.session import QueuedSession
 
 T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
 
 class State(Enum):
@@ -62,6 +64,8 @@ class Transaction(Scope):
         self._connections = connections
         self._queue = Queue("transaction")
         self._state = State.NEW
+        self._committed = False
+        self._after = AfterCommit()
         self._stack = AsyncExitStack()
         self._connection: AsyncConnection | None = None
         self._number = 0
@@ -82,6 +86,18 @@ class Transaction(Scope):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        cancelled: asyncio.CancelledError | None = None
+        try:
+            await self._leave(error)
+        except asyncio.CancelledError as arrived:
+            if not self._committed:
+                raise
+            cancelled = arrived
+        if self._committed:
+            await self._after.run(cancelled)
+
+    async def _leave(self, error: BaseException | None) -> None:
+        """Commit, if nothing speaks against it, and end."""
         root = self._queue.root
         try:
             abandoned = await root.calls.cancel()
@@ -133,9 +149,31 @@ class Transaction(Scope):
                     with border(self._metadata):
                         await self._run(lambda _: nested.commit())
                 except BaseException:
+                    self._after.undo(level)
                     await level.calls.cancel()
                     await finish(self._undo(nested))
                     raise
+                self._after.release(level)
+
+    def after_commit(self, function: Callable[[*Args], Awaitable[object]], *args: *Args) -> None:
+        """Have an async function called once this transaction is known to be committed.
+
+        Such functions run one after the other, in the order of these calls, when the connection is
+        given back; each may write through the ``Database``. They do not run after a rollback, or
+        where a savepoint in which this was called is rolled back, or if the COMMIT's outcome is
+        unknown. They are not stored: a process that ends before they have run leaves them undone.
+
+        A cancellation that arrives during COMMIT or while they run waits for their end, for five
+        seconds at most.
+
+        Raises:
+            AfterCommitFailed: when the block is left: some have failed, after all have run. The
+                commit stands.
+            UsageError: it is no function.
+        """
+        level = self._queue.level()
+        self._queue.check(level)
+        self._after.add(level, function, args)
 
     async def rollback(self) -> None:
         """End the transaction now and undo it, without an error; later calls are refused."""
@@ -198,10 +236,16 @@ class Transaction(Scope):
         with border(self._metadata):
             if self._state is State.NEW and self.session.new:
                 await self._connect()
-            if self._state is State.ACTIVE and self._connection is not None:
+            if self._state is State.ACTIVE:
                 await self._run(Session.flush)
                 with committing(self._metadata):
-                    await finish(self._connection.commit())
+                    await finish(self._send_commit())
+            self._committed = self._state is not State.ENDED
+
+    async def _send_commit(self) -> None:
+        if self._connection is not None:
+            await self._connection.commit()
+            self._committed = True
 
     async def _end(self) -> None:
         """Undo what was not committed, and give the connection back clean or not at all."""
