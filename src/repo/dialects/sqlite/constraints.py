@@ -4,6 +4,7 @@ The rest is looked up in the metadata. SQLite's messages are English on every ma
 """
 
 import re
+import sqlite3
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -33,6 +34,12 @@ class ForeignKey(NamedTuple):
 
     table: str
     columns: tuple[str, ...]
+
+
+def kind(error: sqlite3.Error) -> str:
+    """SQLite's name of the error, which for ON DELETE RESTRICT says that a trigger has refused the row."""
+    restricts = error.sqlite_errorname == "SQLITE_CONSTRAINT_TRIGGER" and str(error) == "FOREIGN KEY constraint failed"
+    return "SQLITE_CONSTRAINT_FOREIGNKEY" if restricts else error.sqlite_errorname
 
 
 def describe(

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, ForeignKeyConstraint, MetaData, Table
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.util import await_only
 
-from repo.dialects.sqlite.constraints import ForeignKey, suspects, written
+from repo.dialects.sqlite.constraints import ForeignKey, kind, suspects, written
 from repo.dialects.sqlite.schema import described, quoted
 
 EFFORT = 10_000_000
@@ -49,7 +49,7 @@ def diagnose(context: ExceptionContext) -> None:
     It replaces no error, and its own failures are of no interest to anyone.
     """
     error: Any = context.original_exception
-    name = getattr(error, "sqlite_errorname", "")
+    name = kind(error) if hasattr(error, "sqlite_errorname") else ""
     if context.connection is None or not name.startswith(("SQLITE_CONSTRAINT", "SQLITE_READONLY")):
         return
     with contextlib.suppress(Exception):

@@ -93,7 +93,7 @@ def translate(error: BaseException, metadata: MetaData | None) -> RepoError | No
     code: int | None = getattr(cause, "sqlite_errorcode", None)
     if code is None:
         return _without_code(cause)
-    name = _NAMELESS.get(code) or cause.sqlite_errorname
+    name = _NAMELESS.get(code) or constraints.kind(cause)
     clues: Clues = getattr(cause, Clues.KEPT_AS, NO_CLUES)
     if name in CONSTRAINTS:
         statement = getattr(error, "statement", None)
