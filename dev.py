@@ -4,6 +4,7 @@
     python3 dev.py test               check everything, as CI does
     python3 dev.py test --matrix      run the tests on every Python found, with the newest and the oldest dependencies
     python3 dev.py test [options]     run pytest with these options, on this Python
+    python3 dev.py docs               write the page of docs/ anew that is made from the tests
     python3 dev.py pin                write requirements/ anew from pyproject.toml (needs uv)
 
 The environments are in .venv/, one for each requirement file and Python; uv makes them where it is on PATH, else pip.
@@ -65,6 +66,9 @@ def main(command: str = "--help", *options: str) -> int:
         return become("newest", "-m", "pytest", *options)
     if command == "test":
         return run(matrix() if options else everything())
+    if command == "docs":
+        os.chdir(ROOT)
+        return become("newest", "-m", "tests.mistakes.page")
     if command == "pin":
         return pin()
     print(__doc__)

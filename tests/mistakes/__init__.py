@@ -13,6 +13,7 @@ from sqlalchemy import (
     insert,
     text,
 )
+from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from repo import Database, RepoError, Repository, Transaction
@@ -30,6 +31,10 @@ class Base(DeclarativeBase):
 
 class Unnamed(DeclarativeBase):
     """Constraints have the names that the database makes up, or none."""
+
+
+class OnPostgres(DeclarativeBase):
+    """Tables that only Postgres can have."""
 
 
 class Author(Base):
@@ -65,7 +70,9 @@ class Book(Base):
     editor_id: Mapped[int | None] = mapped_column(ForeignKey(Author.id))
     country: Mapped[str | None]
     city: Mapped[str | None]
-    __table_args__ = (ForeignKeyConstraint(["country", "city"], ["libraries.country", "libraries.city"]),)
+    __table_args__ = (
+        ForeignKeyConstraint(["country", "city"], ["libraries.country", "libraries.city"], ondelete="RESTRICT"),
+    )
 
 
 class Review(Base):
@@ -83,6 +90,20 @@ class Tag(Unnamed):
     weight: Mapped[int] = mapped_column(default=1)
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("tags.id"))
     __table_args__ = (CheckConstraint("weight > 0"),)
+
+
+class Seat(OnPostgres):
+    __tablename__ = "seats"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    place: Mapped[str]
+    __table_args__ = (UniqueConstraint("place", name="uq_seats_place", deferrable=True, initially="DEFERRED"),)
+
+
+class Slot(OnPostgres):
+    __tablename__ = "slots"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    hour: Mapped[str]
+    __table_args__ = (ExcludeConstraint(("hour", "="), name="ex_slots_hour", using="btree"),)
 
 
 class Authors(Repository[Author]):
@@ -105,8 +126,17 @@ class Tags(Repository[Tag]):
     """Tags."""
 
 
+class Seats(Repository[Seat]):
+    """Seats."""
+
+
+class Slots(Repository[Slot]):
+    """Slots."""
+
+
 REPOSITORIES: dict[str, type[Repository[Any]]] = {
-    repository.model.__tablename__: repository for repository in (Authors, Books, Libraries, Reviews, Tags)
+    repository.model.__tablename__: repository
+    for repository in (Authors, Books, Libraries, Reviews, Tags, Seats, Slots)
 }
 
 Row = Mapping[str, Any]
@@ -121,6 +151,10 @@ async def seed(db: Database) -> None:
     await Libraries(db).add(Library(country=SECRET, city=SECRET))
     await Books(db).add(Book(id=101, title=SECRET, author_id=101, editor_id=102, country=SECRET, city=SECRET))
     await Tags(db).add(Tag(id=101, name=SECRET))
+    if db.dialect.name == "postgresql":
+        await db.create_all(OnPostgres.metadata)
+        await Seats(db).add(Seat(id=101, place=SECRET))
+        await Slots(db).add(Slot(id=101, hour=SECRET))
 
 
 async def add(db: Database, table: str, row: Row) -> object:
