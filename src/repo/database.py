@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from repo.dialects import registry
-from repo.dialects.base import TransactionOptions
+from repo.dialects.base import TransactionOptions, check_seconds
 from repo.engine import execution
 from repo.engine.admission import Holder, Permits, inside
 from repo.engine.border import committing
@@ -60,6 +60,8 @@ class Database(Scope):
         pool_size: the most connections that are open at a time; there is no overflow.
         pool_timeout: how many seconds a call waits in line for a connection before it raises
             ``PoolTimeout``; None means for as long as it takes.
+        statement_timeout: how many seconds a statement may take before it is stopped with
+            ``StatementTimeout``; None means what the database itself allows.
         hooks: told of every call; see ``repo.events``.
         engine_options: further arguments of ``sqlalchemy.ext.asyncio.create_async_engine``.
 
@@ -76,11 +78,14 @@ class Database(Scope):
         *,
         pool_size: int = 10,
         pool_timeout: float | None = None,
+        statement_timeout: float | None = None,
         hooks: Sequence[Hook] = (),
         engine_options: Mapping[str, Any] | None = None,
     ) -> None:
         if pool_size < 1:
             raise ConfigurationError(f"pool_size must be at least 1, not {pool_size}")
+        check_seconds("statement_timeout", statement_timeout)
+        self._statement_timeout = statement_timeout
         self._dispose = _nothing
         if isinstance(url, AsyncEngine):
             self.engine = url
@@ -140,6 +145,8 @@ class Database(Scope):
         *,
         isolation: str | None = None,
         read_only: bool = False,
+        statement_timeout: float | None = None,
+        lock_timeout: float | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> Transaction:
         """Calls that belong together: ``async with db.transaction() as tx``.
@@ -148,10 +155,20 @@ class Database(Scope):
             isolation: ``"READ COMMITTED"``, ``"REPEATABLE READ"`` or ``"SERIALIZABLE"``; None
                 means the database's default. SQLite is always serializable.
             read_only: writes are refused, and on SQLite other writers are not kept waiting.
+            statement_timeout: how many seconds a statement may take before it is stopped with
+                ``StatementTimeout``; infinity means no limit, None the limit of the ``Database``.
+            lock_timeout: how many seconds to wait for a lock that another transaction has, before
+                ``LockTimeout``, or ``DatabaseLocked`` on SQLite; None means what the database does.
             settings: run-time settings of Postgres for this transaction (``SET LOCAL``), such as
                 what row-level security reads; without effect on SQLite.
         """
-        options = TransactionOptions(isolation=isolation, read_only=read_only, settings=dict(settings or {}))
+        options = TransactionOptions(
+            isolation=isolation,
+            read_only=read_only,
+            statement_timeout=self._statement_timeout if statement_timeout is None else statement_timeout,
+            lock_timeout=lock_timeout,
+            settings=dict(settings or {}),
+        )
         return Transaction(self._connections, options, alone=self._alone)
 
     def snapshot(self, *, connections: int | None = None, settings: Mapping[str, str] | None = None) -> Snapshot:
@@ -165,7 +182,9 @@ class Database(Scope):
         size = self._connections.permits.size
         if connections is not None and connections < 1:
             raise ConfigurationError(f"connections must be at least 1, not {connections}")
-        options = TransactionOptions(read_only=True, settings=dict(settings or {}))
+        options = TransactionOptions(
+            read_only=True, statement_timeout=self._statement_timeout, settings=dict(settings or {})
+        )
         return Snapshot(self._connections, options, min(connections or size, size))
 
     def independent(self) -> "Database":
@@ -232,14 +251,19 @@ class Database(Scope):
     def _read(self, connection: Connection, call: Call[T]) -> T:
         """One call without BEGIN and COMMIT."""
         self.dialect.autocommit(connection)
-        return execution.alone(connection, call.work)
+        return self._limited(connection, call)
+
+    def _limited(self, connection: Connection, call: Call[T]) -> T:
+        """The work of a call, in which no statement takes longer than this database allows."""
+        with self.dialect.limited(connection, self._statement_timeout, begun=False):
+            return execution.alone(connection, call.work)
 
     async def _write(self, connection: AsyncConnection, call: Call[T]) -> T:
         """One call in a transaction of its own; the COMMIT runs to its end even when cancelled."""
         options = TransactionOptions()
-        await connection.run_sync(self.dialect.begin, options)
         try:
-            result = await connection.run_sync(execution.alone, call.work)
+            await connection.run_sync(self.dialect.begin, options)
+            result = await connection.run_sync(self._limited, call)
             with committing(call.metadata):
                 await finish(connection.commit())
         except BaseException:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -19,12 +20,16 @@ class TransactionOptions:
     """How a transaction begins.
 
     Raises:
-        ConfigurationError: there is no such isolation level.
+        ConfigurationError: there is no such isolation level, or a time is none.
     """
 
     isolation: str | None = None
     """The isolation level by its SQL name; None means the database's default."""
     read_only: bool = False
+    statement_timeout: float | None = None
+    """Seconds that a statement may take; infinity means no limit, None the database's own."""
+    lock_timeout: float | None = None
+    """Seconds to wait for a lock that others have; infinity means no limit, None the database's own."""
     settings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Run-time settings for the length of the transaction, for databases that have them."""
 
@@ -32,6 +37,15 @@ class TransactionOptions:
         if self.isolation is not None and self.isolation.upper() not in ISOLATION_LEVELS:
             known = ", ".join(ISOLATION_LEVELS)
             raise ConfigurationError(f"{self.isolation!r} is no isolation level: write one of {known}")
+        check_seconds("statement_timeout", self.statement_timeout)
+        check_seconds("lock_timeout", self.lock_timeout)
+
+
+def check_seconds(name: str, value: object) -> None:
+    """Refuse what is neither None nor a time to wait."""
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value > 0):
+        return
+    raise ConfigurationError(f"{name} is a number of seconds above 0, or None; not {value!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +94,16 @@ class Dialect(ABC):
     @abstractmethod
     def end(self, connection: Connection, options: TransactionOptions) -> None:
         """Undo what ``begin`` set on the connection, after COMMIT or ROLLBACK."""
+
+    @abstractmethod
+    def limited(self, connection: Connection, seconds: float | None, *, begun: bool) -> AbstractContextManager[None]:
+        """A block in which a statement that runs longer is stopped: ``StatementTimeout``.
+
+        Args:
+            connection: it stays usable, unless the statement was a write in a transaction.
+            seconds: infinity and None mean no limit.
+            begun: whether ``begin`` was told the same limit.
+        """
 
     @abstractmethod
     def pin(

@@ -20,7 +20,8 @@ class Holder:
     """What holds permits: a single call, or a scope inside of which more may be asked for."""
 
     __slots__ = (
-        "alone", "children", "give_back", "nests", "open", "parent", "permits", "since", "task", "what", "writes"
+        "alone", "children", "give_back", "nests", "open", "parent", "patience", "permits", "since", "task", "what",
+        "writes",
     )  # fmt: skip
 
     def __init__(self, what: str, *, nests: bool = False, writes: bool = False, alone: bool = False) -> None:
@@ -31,6 +32,8 @@ class Holder:
         """Whether code inside of it may ask for further connections."""
         self.writes = writes
         """Whether it needs the turn to write."""
+        self.patience: float | None = None
+        """How many seconds it waits for that turn; None means for as long as it takes."""
         self.alone = alone
         """Whether it knows nothing of the scopes that the asking code is inside of."""
         self.parent: Holder | None = None

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from repo.dialects.base import Dialect, TransactionOptions
 from repo.engine.admission import Holder, Permits, inside
 from repo.engine.border import connecting
-from repo.errors import ScopeClosed, SelfDeadlock, UsageError
+from repo.errors import DatabaseLocked, ScopeClosed, SelfDeadlock, UsageError
 from repo.events import Hook
 from repo.gather import finish
 
@@ -103,12 +104,25 @@ class Connections:
             yield
             return
         self._refuse_self_deadlock(holder)
-        async with self._lock:
-            self._writer = holder
-            try:
-                yield
-            finally:
-                self._writer = None
+        await self._take_turn(holder)
+        self._writer = holder
+        try:
+            yield
+        finally:
+            self._writer = None
+            self._lock.release()
+
+    async def _take_turn(self, holder: Holder) -> None:
+        """Wait for the turn to write, for as long as the holder wants to."""
+        patience = holder.patience if holder.patience != math.inf else None
+        try:
+            async with asyncio.timeout(patience):
+                await self._lock.acquire()
+        except TimeoutError:
+            raise DatabaseLocked(
+                f"{holder.what} waited {patience:g} s (lock_timeout) for its turn to write, which {self._writer} has: "
+                "only one transaction at a time can write here. Make transactions shorter, or wait longer"
+            ) from None
 
     def number(self, connection: AsyncConnection) -> int:
         """A small number that stays with the connection for as long as the pool keeps it."""

@@ -116,7 +116,12 @@ class Snapshot(Scope):
                 raise ReadOnlyScope(f"{call.verb}: a snapshot only reads; write through the Database or a transaction")
             async with self._borrow(call.verb, only) as pinned:
                 trace.connected(pinned.number)
-                return await pinned.connection.run_sync(work)
+                return await pinned.connection.run_sync(self._limited, work)
+
+    def _limited(self, connection: Connection, work: Callable[[Connection], T]) -> T:
+        """Work in which no statement takes longer than this snapshot allows."""
+        with self.dialect.limited(connection, self._options.statement_timeout, begun=True):
+            return work(connection)
 
     @asynccontextmanager
     async def _borrow(self, verb: str, only: Pinned | None) -> AsyncIterator[Pinned]:

@@ -2,7 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
 from enum import Enum
 from types import TracebackType
 from typing import TypeVar, TypeVarTuple
@@ -72,6 +78,7 @@ class Transaction(Scope):
         self._metadata: MetaData | None = None  # of the last call: what a COMMIT's error is about
         self._flushes = FlushGuard(self.session.sync_session, self._fail)
         self._holder = Holder("a transaction", nests=True, writes=not options.read_only, alone=alone)
+        self._holder.patience = options.lock_timeout
 
     async def __aenter__(self) -> "Transaction":
         if self._state is not State.NEW:
@@ -189,7 +196,8 @@ class Transaction(Scope):
             async with self._queue.turn(verb) as level, self._failing(level):
                 await self._connect()
                 trace.connected(self._number)
-                return await work()
+                with self._limited():
+                    return await work()
 
     @asynccontextmanager
     async def _failing(self, level: Level) -> AsyncIterator[None]:
@@ -225,6 +233,7 @@ class Transaction(Scope):
             await connection.run_sync(self.dialect.begin, self.options)
             self._number = self._connections.number(connection)
         except BaseException:
+            await finish(self._connections.clean(connection, self.options))
             await self._stack.aclose()
             raise
         self._connection = connection
@@ -269,9 +278,17 @@ class Transaction(Scope):
 
     async def _run(self, work: Callable[[Session], T]) -> T:
         try:
-            return await AsyncSession.run_sync(self.session, work)
+            with self._limited():
+                return await AsyncSession.run_sync(self.session, work)
         finally:
             self._flushes.end()
+
+    def _limited(self) -> AbstractContextManager[None]:
+        """A block in which a statement takes no longer than this transaction allows."""
+        connection = self._connection.sync_connection if self._connection else None
+        if connection is None:
+            return nullcontext()
+        return self.dialect.limited(connection, self.options.statement_timeout, begun=True)
 
     def _fail(self, error: Exception) -> None:
         """Nothing can be committed any more."""

@@ -1,17 +1,18 @@
 """Postgres by asyncpg."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from sqlalchemy import URL, Connection, MetaData, Table, text
+from sqlalchemy import URL, Connection, MetaData, Table, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only
 
 from repo.dialects.base import Dialect, EngineSettings, TransactionOptions
+from repo.dialects.postgresql import limits
 from repo.dialects.postgresql.errors import translate
 from repo.errors import ConfigurationError, InvalidValue, RepoError
 
-SET_LOCAL = text("SELECT set_config(:name, :value, true)")
 EXPORT = text("SELECT pg_export_snapshot()")
 
 _NUMBERS: dict[str, type[int] | type[float]] = {
@@ -46,7 +47,7 @@ class PostgreSQL(Dialect):
         return EngineSettings(url=url, options=options)
 
     def configure(self, engine: AsyncEngine) -> None:
-        pass
+        event.listen(engine.sync_engine, "handle_error", limits.keep)
 
     def autocommit(self, connection: Connection) -> None:
         connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -57,11 +58,13 @@ class PostgreSQL(Dialect):
             **({"isolation_level": options.isolation.upper()} if options.isolation else {}),
         )
         connection.begin()
-        for name, value in options.settings.items():
-            connection.execute(SET_LOCAL, {"name": name, "value": value})
+        limits.set_local(connection, options)
 
     def end(self, connection: Connection, options: TransactionOptions) -> None:
         pass
+
+    def limited(self, connection: Connection, seconds: float | None, *, begun: bool) -> AbstractContextManager[None]:
+        return nullcontext() if begun else limits.limited(connection, seconds)
 
     def pin(
         self,
@@ -90,8 +93,7 @@ class PostgreSQL(Dialect):
 
     def _settle(self, connection: Connection, options: TransactionOptions) -> None:
         """What follows once the moment is fixed."""
-        for name, value in options.settings.items():
-            connection.execute(SET_LOCAL, {"name": name, "value": value})
+        limits.set_local(connection, options)
         # A failed statement ends a transaction for Postgres; going back to here does not lose
         # the moment that the transaction sees.
         connection.exec_driver_sql("SAVEPOINT repo_pinned")

@@ -4,6 +4,7 @@ import contextlib
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql import operators
 
 from repo.dialects.base import Dialect, EngineSettings, NotPinned, TransactionOptions
+from repo.dialects.sqlite import limits
 from repo.dialects.sqlite.diagnosis import diagnose
 from repo.dialects.sqlite.driver import ClosingConnection, connect
 from repo.dialects.sqlite.errors import translate
@@ -67,6 +69,7 @@ class SQLite(Dialect):
 
     def begin(self, connection: Connection, options: TransactionOptions) -> None:
         self.autocommit(connection)
+        limits.wait_for_lock(connection, options.lock_timeout)
         if options.read_only:
             connection.exec_driver_sql("PRAGMA query_only=ON")
         connection.exec_driver_sql("BEGIN" if options.read_only else "BEGIN IMMEDIATE")
@@ -74,6 +77,10 @@ class SQLite(Dialect):
     def end(self, connection: Connection, options: TransactionOptions) -> None:
         if options.read_only:
             connection.exec_driver_sql("PRAGMA query_only=OFF")
+        limits.as_before(connection)
+
+    def limited(self, connection: Connection, seconds: float | None, *, begun: bool) -> AbstractContextManager[None]:
+        return limits.limited(connection, seconds)
 
     def pin(
         self,
