@@ -293,7 +293,15 @@ def statements(db: Database) -> Iterator[list[str]]:
     sent: list[str] = []
 
     def note(_connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.split(maxsplit=1)[0] not in {"BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA"}:
+        if statement.split(maxsplit=1)[0] not in {
+            "BEGIN",
+            "COMMIT",
+            "ROLLBACK",
+            "SAVEPOINT",
+            "RELEASE",
+            "PRAGMA",
+            "SET",
+        }:
             sent.append(statement)
 
     event.listen(db.engine.sync_engine, "before_cursor_execute", note)

@@ -36,10 +36,11 @@ HOUSE = (
         "engine.rows",
         "engine.bulk",
         "engine.loading",
+        "engine.lookups",
         "engine.locking",
         "engine",
     ),
-    *("scopes.call", "scopes.stream", "scopes.queue", "scopes.scope", "scopes.session", "scopes.batching"),
+    *("scopes.call", "scopes.stream", "scopes.queue", "scopes.batching", "scopes.scope", "scopes.session"),
     *("scopes.after_commit", "scopes.transaction", "scopes.snapshot", "scopes.replica", "scopes.units", "scopes"),
     *("types", "reads", "writes", "repository", "database"),  # the face
     *("migrations", "testing", "pytest_plugin", ""),  # around it; "" is repo/__init__.py

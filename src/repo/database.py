@@ -21,6 +21,7 @@ from repo.engine.connections import Connections
 from repo.errors import ConfigurationError, UsageError
 from repo.events import Hook
 from repo.gather import finish
+from repo.scopes.batching import Batches, Lookup
 from repo.scopes.call import Call, calling
 from repo.scopes.scope import Scope
 from repo.scopes.snapshot import Snapshot
@@ -97,6 +98,7 @@ class Database(Scope):
         self._own_engine = not isinstance(url, AsyncEngine)
         self._connections = Connections(self.engine, self.dialect, Permits(pool_size, pool_timeout), hooks)
         self._alone = False
+        self._batches = Batches()
 
     def _create_engine(self, url: URL, pool_size: int, options: Mapping[str, Any]) -> AsyncEngine:
         """An engine of our own; the user's options win, argument by argument."""
@@ -195,6 +197,7 @@ class Database(Scope):
         """
         other = copy.copy(self)
         other._alone = True
+        other._batches = Batches()
         return other
 
     async def create_all(self, metadata: MetaData) -> None:
@@ -230,6 +233,9 @@ class Database(Scope):
                 if writes:
                     return await self._write(connection, call)
                 return await connection.run_sync(self._read, call)
+
+    async def look_up(self, lookup: Lookup[T]) -> T:
+        return await self._batches.look_up(self, lookup)
 
     def unit(self) -> AbstractAsyncContextManager[Scope]:
         self._refuse_inside_transaction("a write of several statements")

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast, overload
 
 from sqlalchemy import ScalarResult, Select, func, inspect, literal, select
@@ -9,9 +10,10 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper, Session
 
-from repo.engine import execution, loading
+from repo.engine import execution, loading, lookups
 from repo.engine.conditions import (
     Condition,
+    Key,
     by_identities,
     by_identity,
     conditions,
@@ -24,6 +26,7 @@ from repo.engine.conditions import (
 from repo.engine.locking import Lock, Mode, locked
 from repo.engine.unloaded import refuse_hidden_loads
 from repo.errors import MultipleFound, NotFound, UsageError
+from repo.scopes.batching import Lookup
 from repo.scopes.call import Call
 from repo.scopes.scope import Scope
 from repo.scopes.session import SessionScope
@@ -64,11 +67,20 @@ class Reads(Generic[M]):
             UsageError: there is no transaction to hold the lock.
         """
         values = identity(self._mapper, key)
-        if load is None and lock is None:
-            whole = execution.polymorphic(self._mapper)
-            return await self._read("get", lambda own: own.get(self.model, values, options=whole))
-        statement = self._select(by_identity(self._mapper, values), load=load, lock=lock)
-        return await self._read("get", lambda own: own.scalars(statement).unique().one_or_none(), lock)
+        if lock is not None:
+            return await self._read("get", self._finding(values, load, lock), lock)
+        alone = Call("get", self._finding(values, load), metadata=self.model.metadata)
+        if not lookups.shareable(self._mapper, values):
+            return await self.scope.perform(alone)
+
+        def together(keys: Sequence[Key]) -> Call[list[M | None]]:
+            work = partial(lookups.find, mapper=self._mapper, select=select_of, keys=keys)
+            return Call("get", work, metadata=self.model.metadata)
+
+        def select_of(keys: Sequence[Key]) -> Select[Any]:
+            return self._select(by_identities(self._mapper, keys), load=load)
+
+        return await self.scope.look_up(Lookup((self.model, lookups.mark(load)), values, alone, together))
 
     async def get_one(self, key: Any, *, load: Any = None, lock: Lock | Mode | None = None) -> M:
         """The entity with this primary key.
@@ -231,6 +243,14 @@ class Reads(Generic[M]):
     @property
     def _mapper(self) -> Mapper[M]:
         return mapper_of(self.model)
+
+    def _finding(self, key: Key, load: Any, lock: Lock | Mode | None = None) -> Callable[[Session], M | None]:
+        """The work that finds one row by its primary key."""
+        if load is None and lock is None:
+            whole = execution.polymorphic(self._mapper)
+            return lambda own: own.get(self.model, key, options=whole)
+        statement = self._select(by_identity(self._mapper, key), load=load, lock=lock)
+        return lambda own: own.scalars(statement).unique().one_or_none()
 
     def _select(self, *where: Condition, load: Any = None, lock: Lock | Mode | None = None) -> Select[Any]:
         """The model's rows that meet the conditions, with relationships to load and locks to take."""

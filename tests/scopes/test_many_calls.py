@@ -81,7 +81,7 @@ async def test_ten_thousand_calls(url: str) -> None:
 async def fail_first(scope: Scope) -> None:
     """Gather a call that fails and thousands that would not."""
     accounts = Accounts(scope)
-    await gather(accounts.get_one(1), *(accounts.count() for _ in range(CALLS)))
+    await gather(accounts.one(Account.id == 1), *(accounts.count() for _ in range(CALLS)))
 
 
 async def test_one_failure_among_ten_thousand(url: str) -> None:

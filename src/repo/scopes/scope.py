@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from repo.dialects.base import Dialect
 from repo.engine import execution
 from repo.errors import UsageError
+from repo.scopes.batching import Lookup
 from repo.scopes.call import Call
 from repo.scopes.stream import Stream
 
@@ -35,6 +36,10 @@ class Scope(ABC):
     @abstractmethod
     async def perform(self, call: Call[T]) -> T:
         """Do a piece of work by the scope's rules; repositories are built on this."""
+
+    async def look_up(self, lookup: Lookup[T]) -> T:
+        """Do a read by key, together with others where the scope can."""
+        return await self.perform(lookup.alone)
 
     @abstractmethod
     def unit(self) -> AbstractAsyncContextManager["Scope"]:

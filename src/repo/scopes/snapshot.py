@@ -18,6 +18,7 @@ from repo.engine.border import border
 from repo.engine.connections import Connections
 from repo.errors import ConnectionLost, ReadOnlyScope, ScopeClosed, UsageError
 from repo.gather import finish
+from repo.scopes.batching import Batches, Lookup
 from repo.scopes.call import Call, calling
 from repo.scopes.queue import InFlight, refuse_abandoned
 from repo.scopes.scope import Scope
@@ -65,6 +66,7 @@ class Snapshot(Scope):
         self._opening: asyncio.Task[None] | None = None
         self._joining = 0
         self._calls = InFlight()
+        self._batches = Batches()
         self._closed = False
         self._holder = Holder("a snapshot", nests=True)
         self._holder.give_back = self._give_back
@@ -97,6 +99,9 @@ class Snapshot(Scope):
             return execution.alone(connection, call.work)
 
         return await self._perform(call, work)
+
+    async def look_up(self, lookup: Lookup[T]) -> T:
+        return await self._batches.look_up(self, lookup)
 
     def unit(self) -> AbstractAsyncContextManager[Scope]:
         raise ReadOnlyScope("a snapshot only reads; write through the Database or a transaction")
