@@ -24,6 +24,7 @@ HOUSE = (
     *("errors", "events", "model", "retry", "pagination", "gather"),  # the words
     *("dialects.base", "dialects.sqlite", "dialects.postgresql", "dialects.registry", "dialects"),
     *(
+        "engine.values",
         "engine.border",
         "engine.conditions",
         "engine.execution",

@@ -1,15 +1,21 @@
 """What a database refuses becomes an error of `repo` by its code; what is not the database's stays as it is."""
 
 import asyncio
+import enum
+import re
+import uuid
 from collections.abc import Awaitable, Callable
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Dialect, String, TypeDecorator, event, insert, literal, select, text
+from sqlalchemy import JSON, Dialect, Enum, TypeDecorator, event, insert, literal, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.types import Text
 
 from repo import Database, RepoError, Repository, TransactionFailed, errors
+from repo.scopes.stream import Stream
 from tests.mistakes import SECRET, caught
 
 
@@ -28,13 +34,43 @@ class Picky(TypeDecorator[str]):
             raise LookupError(f"not {value}")
         return value
 
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        if value == "unreadable":
+            raise KeyError(value)
+        return value
+
+
+class State(enum.Enum):
+    """What a thing may be."""
+
+    NEW = 1
+    OLD = 2
+
+
+class Other(enum.Enum):
+    """What a thing may not be."""
+
+    NEW = 1
+
+
+def _make() -> int:
+    return 1 // (not Thing.broken)
+
 
 class Thing(Base):
     __tablename__ = "border_things"
+    broken = False
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str | None] = mapped_column(Picky)
-    code: Mapped[str | None] = mapped_column(String(5))
     size: Mapped[int] = mapped_column(default=0)
+    made: Mapped[int] = mapped_column(default=_make)
+    state: Mapped[State | None] = mapped_column(Enum(State, native_enum=False, length=9, name="state"))
+    before: Mapped[State | None] = mapped_column(Enum(State, native_enum=False, length=9, name="era"))
+    after: Mapped[State | None] = mapped_column(Enum(State, native_enum=False, length=9, name="era"))
+    day: Mapped[date | None]
+    data: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    mark: Mapped[uuid.UUID | None]
+    price: Mapped[Decimal | None]
 
 
 class Things(Repository[Thing]):
@@ -73,26 +109,60 @@ async def the_same_by_each_way(things: Things, **values: Any) -> RepoError:
     return found[0]
 
 
-@pytest.mark.parametrize("values", [{"code": object()}, {"size": 2**70}, {"code": f"{SECRET}\ud800"}])
-async def test_a_value_that_the_driver_cannot_send(things: Things, values: dict[str, Any]) -> None:
-    """A Python type that is no column's, an integer without end and a broken text are InvalidValue."""
+@pytest.mark.parametrize(("values", "cause"), [({"name": SECRET}, LookupError), ({"size": 1}, ZeroDivisionError)])
+async def test_an_error_of_the_applications_while_a_value_is_made(
+    things: Things, monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], cause: type[Exception]
+) -> None:
+    """In a type's conversion and in a default, it is the cause of an InvalidValue that does not repeat its text."""
+    monkeypatch.setattr(Thing, "broken", cause is ZeroDivisionError)
     error = await the_same_by_each_way(things, **values)
-    assert (type(error), error.retryable) == (errors.InvalidValue, False)
-
-
-@pytest.mark.parametrize("values", [{"code": SECRET}, {"size": 2**40}, {"code": "a\0"}])
-async def test_a_value_that_does_not_fit_its_column(things: Things, values: dict[str, Any]) -> None:
-    """Too long, too large, and a NUL are InvalidValue on Postgres; SQLite stores all of these."""
-    if things.scope.dialect.name == "sqlite":
-        pytest.skip("feature: sizes of columns; SQLite has none")
-    assert type(await the_same_by_each_way(things, **values)) is errors.InvalidValue
-
-
-async def test_an_error_in_a_type_of_the_users_own(things: Things) -> None:
-    """It is an InvalidValue that does not repeat its text, as SQLAlchemy takes it for a value's, and is the cause."""
-    error = await the_same_by_each_way(things, name=SECRET)
     assert type(error) is errors.InvalidValue
-    assert isinstance(error.__cause__, LookupError)
+    assert isinstance(error.__cause__, cause)
+
+
+async def test_an_error_in_a_type_of_the_applications_when_a_value_is_read(things: Things, db: Database) -> None:
+    """It is raised as it is."""
+    await db.execute(text("UPDATE border_things SET name = 'unreadable'"))
+    for doing in (things.get(1001), things.all(), db.scalars(select(Thing.name)), _iterated(things.stream())):
+        with pytest.raises(KeyError, match="unreadable"):
+            await doing
+
+
+async def _iterated(stream: Stream[Any]) -> None:
+    async for _ in stream:
+        pass
+
+
+@pytest.mark.parametrize("column", ["day", "data", "mark", "price"])
+async def test_a_stored_value_that_its_type_does_not_understand(things: Things, db: Database, column: str) -> None:
+    """What SQLAlchemy cannot convert is an InvalidValue, wherever it is read; the rest of the row can be read."""
+    if not db.dialect.one_writer:
+        pytest.skip("feature: columns that hold what is not of their type")
+    await db.execute(text(f"UPDATE border_things SET {column} = '{SECRET}'"))
+    attribute = getattr(Thing, column)
+    for doing in (things.get(1001), things.all(), db.scalars(select(attribute)), _iterated(things.stream())):
+        error = await caught(doing)
+        assert (type(error), SECRET in str(error)) == (errors.InvalidValue, False)
+        assert str(error).startswith("a value that is stored does not fit its column's type")
+    assert await db.scalars(select(Thing.size)) == [0]
+
+
+async def test_an_unknown_member_of_an_enumeration_is_told_with_its_column(things: Things, db: Database) -> None:
+    """Of the columns with that enumeration, one is named, or all of them; what is asked about knows them."""
+    await db.execute(text("UPDATE border_things SET state = 'GONE', before = 'GONE', after = 'GONE'"))
+    for doing in (things.get(1001), db.rows(select(Thing.state)), db.scalars(select(Thing))):
+        assert re.search(r"stored, .* for border_things.state that is none of .*: NEW, OLD$", str(await caught(doing)))
+    error = await caught(db.scalars(select(Thing.before)))
+    assert "for border_things.before or border_things.after that" in str(error)
+    error = await caught(db.scalars(text("SELECT before FROM border_things").columns(Thing.before)))
+    assert "for the enumeration era that" in str(error)
+    error = await caught(db.scalar(select(literal(Other.NEW, Thing.state.type))))
+    assert re.search(r"is sent for .*state that is none of its members: NEW, OLD$", str(error))
+
+
+def test_a_key_error_of_nobody_we_know_is_left_alone() -> None:
+    """Without a trace of SQLAlchemy's types in it, an error is not taken for one of a value."""
+    assert errors.translate(LookupError("'x' is not among the defined enum values")) is None
 
 
 async def test_an_error_of_ours_in_a_type_is_raised_as_it_is(db: Database) -> None:

@@ -1,15 +1,33 @@
 """What may be a condition, an order, a key and a name of a model."""
 
+import uuid
+from datetime import date
 from typing import Any
 
 import pytest
-from sqlalchemy import Boolean, and_, column, exists, false, func, literal_column, select, text, true
-from sqlalchemy.orm import aliased
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Integer,
+    String,
+    TypeDecorator,
+    and_,
+    column,
+    exists,
+    false,
+    func,
+    literal_column,
+    select,
+    text,
+    true,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 
 from repo import UsageError
 from repo.dialects.registry import find
 from repo.engine.conditions import check_names, conditions, identity, mapper_of, ordering
-from tests.models import Animal, Dog, Line, Order, Ship, Team, User
+from repo.errors import InvalidValue
+from tests.models import Animal, Colour, Dog, Line, Order, Ship, Team, User
 
 OTHER = aliased(User)
 NOBODY: Any = None
@@ -109,8 +127,42 @@ def test_a_key_has_as_many_values_as_the_model_says(model: type[Any], key: Any, 
 def test_keys_are_tuples() -> None:
     """A key is a tuple of its values, also where it is only one."""
     assert identity(mapper_of(User), 1) == (1,)
-    assert identity(mapper_of(User), "x") == ("x",)
     assert identity(mapper_of(Line), (1, 2)) == (1, 2)
+
+
+class Own(DeclarativeBase):
+    """Only the tables of this module."""
+
+
+class Packed(TypeDecorator[int]):
+    """A type that makes a number of whatever it is given."""
+
+    impl = Integer
+    cache_ok = True
+
+
+class Keyed(Own):
+    """A key of each kind."""
+
+    __tablename__ = "keyed"
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    word: Mapped[str] = mapped_column(String(5), primary_key=True)
+    mark: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    colour: Mapped[Colour] = mapped_column(primary_key=True)
+    packed: Mapped[int] = mapped_column(Packed, primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+
+
+def test_a_key_has_the_type_of_its_column() -> None:
+    """A number, a text and a UUID are of no other type; what other types take is theirs to say."""
+    mapper, mark = mapper_of(Keyed), uuid.uuid4()
+    for key in ((True, "w", mark, Colour.RED, object(), date.max), (2**70, "", mark, "RED", "x", "2024-01-01")):
+        assert identity(mapper, key) == key
+    with pytest.raises(InvalidValue, match=r"^the key of User \(id\) is of type int; got str$"):
+        identity(mapper_of(User), "1")
+    for wrong in (("1", "w", mark), (1.0, "w", mark), (1, 2, mark), (1, b"w", mark), (1, "w", str(mark))):
+        with pytest.raises(InvalidValue, match=r"is of type int and str and UUID and object"):
+            identity(mapper, (*wrong, Colour.RED, 1, date.max))
 
 
 def test_an_unknown_name_is_refused_with_the_one_that_was_meant() -> None:

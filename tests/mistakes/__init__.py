@@ -1,14 +1,19 @@
-"""Tables with every kind of constraint, and the ways in which a wrong row can reach them."""
+"""Tables with every kind of constraint and of value, and the ways in which a wrong row can reach them."""
 
+import enum
 from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
     CheckConstraint,
+    Enum,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
     MetaData,
+    Numeric,
+    String,
     UniqueConstraint,
     insert,
     text,
@@ -83,6 +88,29 @@ class Review(Base):
     reader_id: Mapped[int | None] = mapped_column(ForeignKey(Author.id, deferrable=True, initially="DEFERRED"))
 
 
+class Colour(enum.Enum):
+    """What a paint may have."""
+
+    RED = 1
+    BLUE = 2
+
+
+class Mood(enum.Enum):
+    """What a paint has not."""
+
+    RED = 1
+
+
+class Paint(Base):
+    __tablename__ = "paints"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str | None] = mapped_column(String(20))
+    size: Mapped[int | None]
+    price: Mapped[Decimal | None] = mapped_column(Numeric(4, 2))
+    colour: Mapped[Colour | None] = mapped_column(Enum(Colour, name="colour"))
+    shade: Mapped[Colour | None] = mapped_column(Enum(Colour, name="shade", native_enum=False, length=20))
+
+
 class Tag(Unnamed):
     __tablename__ = "tags"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -122,6 +150,10 @@ class Reviews(Repository[Review]):
     """Reviews."""
 
 
+class Paints(Repository[Paint]):
+    """Paints."""
+
+
 class Tags(Repository[Tag]):
     """Tags."""
 
@@ -136,7 +168,7 @@ class Slots(Repository[Slot]):
 
 REPOSITORIES: dict[str, type[Repository[Any]]] = {
     repository.model.__tablename__: repository
-    for repository in (Authors, Books, Libraries, Reviews, Tags, Seats, Slots)
+    for repository in (Authors, Books, Libraries, Reviews, Paints, Tags, Seats, Slots)
 }
 
 Row = Mapping[str, Any]
@@ -150,6 +182,7 @@ async def seed(db: Database) -> None:
     await Authors(db).add(Author(id=102, name="other"))
     await Libraries(db).add(Library(country=SECRET, city=SECRET))
     await Books(db).add(Book(id=101, title=SECRET, author_id=101, editor_id=102, country=SECRET, city=SECRET))
+    await Paints(db).add(Paint(id=101, name=SECRET, shade=SECRET))
     await Tags(db).add(Tag(id=101, name=SECRET))
     if db.dialect.name == "postgresql":
         await db.create_all(OnPostgres.metadata)

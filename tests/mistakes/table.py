@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from tests.mistakes import rows
+from tests.mistakes import rows, values
 from tests.mistakes.entry import Mistake
 
 
@@ -22,4 +22,5 @@ SECTIONS: tuple[Section, ...] = (
         "`text`, `update`; in a transaction, in a savepoint, by itself.",
         rows.MISTAKES,
     ),
+    Section("Values", "Sent by the same ways, or read.", values.MISTAKES),
 )

@@ -1,6 +1,6 @@
 """The one place where errors of drivers and of SQLAlchemy become errors of `repo`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import MetaData
@@ -9,11 +9,15 @@ from sqlalchemy.orm import exc as orm_exc
 
 from repo import errors
 from repo.dialects import registry
+from repo.engine.values import misfit
 from repo.errors import RepoError
+
+About = MetaData | Callable[[], MetaData | None] | None
+"""The tables that a call is about; a function is asked only where an error wants to know."""
 
 
 @contextmanager
-def border(metadata: MetaData | None = None) -> Iterator[None]:
+def border(about: About = None) -> Iterator[None]:
     """Translate what is raised inside; an error that is not the database's passes unchanged.
 
     The driver's own error becomes the ``__cause__``.
@@ -23,17 +27,17 @@ def border(metadata: MetaData | None = None) -> Iterator[None]:
     except RepoError:
         raise
     except Exception as error:
-        translated = errors.translate(error, metadata)
+        translated = errors.translate(error, about() if callable(about) else about)
         if translated is None:
             raise
         raise translated from _cause(error, translated)
 
 
 @contextmanager
-def committing(metadata: MetaData | None = None) -> Iterator[None]:
+def committing(about: About = None) -> Iterator[None]:
     """Translate what is raised by a COMMIT, of which a lost connection leaves the outcome open."""
     try:
-        with border(metadata):
+        with border(about):
             yield
     except errors.ConnectionLost as error:
         raise errors.CommitOutcomeUnknown(
@@ -79,10 +83,10 @@ def _translate(error: BaseException, metadata: MetaData | None) -> RepoError | N
     """By the driver's code; where there is none, by what SQLAlchemy makes of it."""
     found = (dialect.translate(error, metadata) for dialect in registry.DIALECTS.values())
     by_code = next((result for result in found if result is not None), None)
-    return by_code or _translate_sqlalchemy(error)
+    return by_code or _translate_sqlalchemy(error, metadata) or misfit(error, metadata, sent=False)
 
 
-def _translate_sqlalchemy(error: BaseException) -> RepoError | None:
+def _translate_sqlalchemy(error: BaseException, metadata: MetaData | None) -> RepoError | None:
     """What SQLAlchemy raises by itself, and what its drivers raise without a code."""
     match error:
         case orm_exc.StaleDataError():
@@ -106,6 +110,9 @@ def _translate_sqlalchemy(error: BaseException) -> RepoError | None:
             return errors.InvalidStatement(str(said.args[0]))
         case sa_exc.StatementError() if not isinstance(error, sa_exc.DBAPIError):
             # Raised while parameters are prepared. Its own text shows them.
-            kind = type(error.orig).__name__
-            return errors.InvalidValue(f"a parameter's value does not fit its type: {kind}; its cause says more")
+            orig = error.orig or error
+            return misfit(orig, metadata, sent=True) or errors.InvalidValue(
+                f"a value that is sent does not fit its type, or a default cannot be made: {type(orig).__name__}; "
+                "its cause says more"
+            )
     return None

@@ -126,16 +126,19 @@ def _bound(connection: Connection, column: Column[Any], value: Callable[[Row], A
     """The value as the driver wants it, by the column's type."""
     dialect = connection.dialect
     process = column.type.dialect_impl(dialect).bind_processor(dialect)
-    if process is None:
+    if process is None and isinstance(value, itemgetter):
         return value
 
     def bound(row: Row) -> Any:
         try:
-            return process(value(row))
+            return value(row) if process is None else process(value(row))
         except RepoError:
             raise
         except Exception as error:
-            raise InvalidValue(f"a value does not fit the type of {column}: {type(error).__name__}") from error
+            raise InvalidValue(
+                f"a value for {column} does not fit its type, or its default cannot be made: "
+                f"{type(error).__name__}; its cause says more"
+            ) from error
 
     return bound
 

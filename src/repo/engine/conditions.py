@@ -2,22 +2,36 @@
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Boolean, Column, ColumnElement, SQLColumnExpression, and_, inspect, tuple_
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    Enum,
+    Integer,
+    SQLColumnExpression,
+    String,
+    Uuid,
+    and_,
+    inspect,
+    tuple_,
+)
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.elements import ClauseElement, ColumnClause
 from sqlalchemy.sql.selectable import SelectBase
 from sqlalchemy.types import NullType
 
 from repo.dialects.base import Dialect
-from repo.errors import NotFound, UsageError
+from repo.errors import InvalidValue, NotFound, UsageError
 
 KEYS = 1000
 """How many keys one statement asks for."""
 
 Condition = SQLColumnExpression[bool]
 """What a filter is to the type checker: an expression of SQLAlchemy that is true or false."""
+
 
 Key = tuple[Any, ...]
 """The values of a primary key."""
@@ -155,13 +169,30 @@ def identity(mapper: Mapper[Any], key: Any) -> Key:
 
     Raises:
         UsageError: too few or too many values, None, or an entity.
+        InvalidValue: a value of another type than its column; databases differ in what they make of it.
     """
     values = tuple(key) if isinstance(key, tuple | list) else (key,)
     if len(values) == len(mapper.primary_key) and not any(map(_is_no_key, values)):
-        return values
+        wanted = _key_types(mapper)
+        if all(map(isinstance, values, wanted)):
+            return values
+        types, got = (" and ".join(kind.__name__ for kind in kinds) for kinds in (wanted, map(type, values)))
+        raise InvalidValue(f"the key of {name_of(mapper)} ({_shape(mapper)}) is of type {types}; got {got}")
+    raise UsageError(f"the key of {name_of(mapper)} is {_shape(mapper)}; got {_instead(values)}")
+
+
+def _shape(mapper: Mapper[Any]) -> str:
+    """What a key consists of."""
     names = key_names(mapper)
-    shape = names[0] if len(names) == 1 else f"a tuple ({', '.join(names)})"
-    raise UsageError(f"the key of {name_of(mapper)} is {shape}; got {_instead(values)}")
+    return names[0] if len(names) == 1 else f"a tuple ({', '.join(names)})"
+
+
+@lru_cache(maxsize=1024)
+def _key_types(mapper: Mapper[Any]) -> Sequence[type[Any]]:
+    """The Python types of a key's values; object for what takes several, or is a type of the user's own."""
+    kinds = (column.type for column in mapper.primary_key)
+    plain = ((kind, isinstance(kind, Integer | String | Uuid) and not isinstance(kind, Enum)) for kind in kinds)
+    return [kind.python_type if is_plain else object for kind, is_plain in plain]
 
 
 def _is_no_key(value: Any) -> bool:

@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import MetaData
 from sqlalchemy.orm import Session
 
-from repo.engine.border import border
+from repo.engine.border import About, border
 from repo.events import CallEnded, CallStarted, Hook
 
 T = TypeVar("T")
@@ -26,7 +25,7 @@ class Call(Generic[T]):
     """Runs inside SQLAlchemy's greenlet; what it returns must not need the session any more."""
     writes: bool | None = False
     """None: who knows? Where writes are refused it may try; where they need more, it gets that."""
-    metadata: MetaData | None = None
+    metadata: About = None
     """Where to look up the names of constraints."""
 
 

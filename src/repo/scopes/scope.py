@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, TypeVar, overload
 
-from sqlalchemy import Executable, Result, Row
+from sqlalchemy import Executable, MetaData, Result, Row, Table
 from sqlalchemy.orm import Session
 
 from repo.dialects.base import Dialect
@@ -100,9 +100,15 @@ class Scope(ABC):
                 f"{verb}() takes a statement of SQLAlchemy, such as select(User) or text('...'), "
                 f"not {type(statement).__name__}"
             )
-        tables: Any = getattr(statement, "table", None)
-        metadata = getattr(tables, "metadata", None)
+        reads = bool(getattr(statement, "is_select", False))
         writes: bool | None = bool(getattr(statement, "is_dml", False))
-        if verb == "execute" and not writes and not getattr(statement, "is_select", False):
+        about = (lambda: _metadata(statement)) if reads or writes else None
+        if verb == "execute" and not writes and not reads:
             writes = None
-        return Call(verb, work, writes=writes, metadata=metadata)
+        return Call(verb, work, writes=writes, metadata=about)
+
+
+def _metadata(statement: Any) -> MetaData | None:
+    """The metadata of a statement's tables, where it has some."""
+    tables = [getattr(statement, "table", None), *getattr(statement, "columns_clause_froms", ())]
+    return next((table.metadata for table in tables if isinstance(table, Table)), None)

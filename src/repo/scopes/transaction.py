@@ -13,13 +13,12 @@ from enum import Enum
 from types import TracebackType
 from typing import TypeVar, TypeVarTuple
 
-from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
 from repo.dialects.base import TransactionOptions
 from repo.engine.admission import Holder, enter, leave
-from repo.engine.border import border, committing
+from repo.engine.border import About, border, committing
 from repo.engine.connections import Connections
 from repo.engine.entities import complete
 from repo.engine.flushing import FlushGuard
@@ -75,7 +74,7 @@ class Transaction(Scope):
         self._stack = AsyncExitStack()
         self._connection: AsyncConnection | None = None
         self._number = 0
-        self._metadata: MetaData | None = None  # of the last call: what a COMMIT's error is about
+        self._metadata: About = None  # of the last write: what a COMMIT's error is about
         self._flushes = FlushGuard(self.session.sync_session, self._fail)
         self._holder = Holder("a transaction", nests=True, writes=not options.read_only, alone=alone)
         self._holder.patience = options.lock_timeout
@@ -119,9 +118,9 @@ class Transaction(Scope):
         with calling(self._connections.hooks, self.kind, call) as trace:
             if call.writes and self.options.read_only:
                 raise ReadOnlyScope(f"{call.verb}: this transaction was opened with read_only=True")
-            if call.metadata is not None:
+            if call.metadata is not None and (call.writes or self._metadata is None):
                 self._metadata = call.metadata
-            async with self._queue.turn(call.verb) as level, self._failing(level):
+            async with self._queue.turn(call.verb) as level, self._failing(level, call.metadata):
                 await self._connect()
                 trace.connected(self._number)
                 return await self._run(call.work)
@@ -200,10 +199,10 @@ class Transaction(Scope):
                     return await work()
 
     @asynccontextmanager
-    async def _failing(self, level: Level) -> AsyncIterator[None]:
+    async def _failing(self, level: Level, about: About = None) -> AsyncIterator[None]:
         """A statement that fails inside fails the level; a cancelled one, the whole transaction."""
         try:
-            with border(self._metadata):
+            with border(about or self._metadata):
                 yield
         except asyncio.CancelledError as error:
             # The connection of a statement that was stopped half-way is thrown away, and with it

@@ -10,7 +10,7 @@ from sqlalchemy.util import await_only
 
 from repo.dialects.base import Dialect, EngineSettings, TransactionOptions
 from repo.dialects.postgresql import limits
-from repo.dialects.postgresql.errors import translate
+from repo.dialects.postgresql.errors import UNSENDABLE, translate
 from repo.errors import ConfigurationError, InvalidValue, RepoError
 
 EXPORT = text("SELECT pg_export_snapshot()")
@@ -120,7 +120,8 @@ class PostgreSQL(Dialect):
                 raise
             # Python's own error, by the driver's encoder or a type's processor: it may show the value.
             raise InvalidValue(
-                f"a row's value does not fit its column's type: {type(error).__name__}; its cause says more"
+                f"a row's value does not fit its column's type: {type(error).__name__}; its cause says more",
+                code=UNSENDABLE,
             ) from error
 
     def order(self, expression: Any) -> Any:

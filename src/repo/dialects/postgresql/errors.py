@@ -25,6 +25,9 @@ CONSTRAINTS: dict[str, type[errors.ConstraintViolation]] = {
     "44": errors.CheckViolation,  # WITH CHECK OPTION of a view
 }
 
+UNSENDABLE = "22000"
+"""The code that the driver gives to values which it cannot send."""
+
 _MISUNDERSTOOD = (errors.InvalidStatement, "the server cannot do what the statement says")
 _BROKEN = (errors.ConnectionLost, "the connection broke, and what was not committed is undone")
 _CLOSED = (errors.ConnectionLost, "the server closed the connection, and what was not committed is undone")
@@ -48,7 +51,7 @@ CODES: dict[str, tuple[type[RepoError], str]] = {
     "0P": _MISUNDERSTOOD,
     "21": (errors.InvalidStatement, "several rows came where one may be, or one row would be changed twice"),
     "22": (errors.InvalidValue, "a value does not fit"),
-    "22000": (errors.InvalidValue, "a parameter's value cannot be sent as its type; is the Python type right?"),
+    UNSENDABLE: (errors.InvalidValue, "a parameter's value cannot be sent as its type; is the Python type right?"),
     "22001": (errors.InvalidValue, "a text is too long for its column"),
     "22003": (errors.InvalidValue, "a number is too large for its type"),
     "22012": (errors.InvalidValue, "a number was divided by zero"),
@@ -209,7 +212,7 @@ def _columns(cause: Any, only: re.Pattern[str] | None = None) -> tuple[str, ...]
 
 def _details(code: str, cause: BaseException) -> str:
     """What the driver says, or only what the code is called where that may show values."""
-    parameter = _PARAMETER.search(str(cause)) if code == "22000" else None
+    parameter = _PARAMETER.search(str(cause)) if code == UNSENDABLE else None
     if parameter is not None:
         return ", ".join(filter(None, parameter.groups()))
     if code[:2] not in _TALKATIVE:
