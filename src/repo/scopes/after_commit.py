@@ -4,7 +4,7 @@ import asyncio
 import functools
 import inspect
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ class _Later:
     """A function with its arguments, and where it was registered."""
 
     level: Level
-    function: Callable[..., Awaitable[object]]
+    function: Callable[..., Any]
     args: tuple[Any, ...]
 
     async def run(self) -> None:
