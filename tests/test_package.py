@@ -33,6 +33,7 @@ HOUSE = (
         "engine.admission",
         "engine.connections",
         "engine.flushing",
+        "engine.originals",
         "engine.unloaded",
         "engine.rows",
         "engine.bulk",

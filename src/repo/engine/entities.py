@@ -23,7 +23,7 @@ class Unharmed:
 
     def __init__(self, own: Session, entity: Any) -> None:
         self._own: Session | None = own
-        self._before = [_Before(state) for state in _graph(entity)]
+        self._before = [(state, Before(state)) for state in _graph(entity)]
 
     def __enter__(self) -> "Unharmed":
         return self
@@ -43,39 +43,41 @@ class Unharmed:
 
         A failed flush undoes all that its transaction has changed, not only what this call did.
         """
-        self._before = [before for before in self._before if before.session is None]
+        self._before = [(state, before) for state, before in self._before if before.session is None]
 
     def restore(self) -> None:
         """Put everything back; what is in another session by now is not touched."""
-        for before in self._before:
-            state = before.state
+        for state, before in self._before:
             if state.session is not None and state.session is not before.session:
                 if state.session is not self._own:
                     continue
                 state.session.expunge(state.obj())
-            before.restore()
+            before.restore(state)
 
 
-class _Before:
-    """What one entity was."""
+class Before:
+    """What one entity was. It does not keep the entity alive."""
 
     def __init__(self, state: InstanceState[Any]) -> None:
-        self.state = state
         self.session = state.session
         self._values = dict(state.dict)
         self._committed = dict(state.committed_state)
         self._expired = set(state.expired_attributes)
         self._rest = {name: dict(v) if isinstance(v, dict) else v for name, v in vars(state).items()}
+        self._rest.pop("_strong_obj", None)
 
-    def restore(self) -> None:
-        """Put it back."""
-        state = self.state
+    def restore(self, state: InstanceState[Any], *, alone: bool = False) -> None:
+        """Put it back; ``alone`` in no session, whichever it was in."""
         state.dict.clear()
         state.dict.update(self._values)
         state.committed_state = self._committed
         state.expired_attributes = self._expired
         vars(state).clear()
         vars(state).update(self._rest)
+        if alone:
+            state.session_id = None
+        elif state.session_id is not None and state.modified:
+            state._strong_obj = state.obj()  # a session keeps what is to be written
         for value in self._values.values():
             if hasattr(value, "_sa_adapter"):
                 value._sa_adapter.invalidated = False

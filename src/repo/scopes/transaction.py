@@ -22,7 +22,9 @@ from repo.engine.border import About, border, committing
 from repo.engine.connections import Connections
 from repo.engine.entities import complete
 from repo.engine.flushing import FlushGuard
+from repo.engine.originals import Originals
 from repo.errors import (
+    CommitOutcomeUnknown,
     ConfigurationError,
     MultipleFound,
     NotFound,
@@ -70,12 +72,15 @@ class Transaction(Scope):
         self._queue = Queue("transaction")
         self._state = State.NEW
         self._committed = False
+        self._unknown = False  # whether it is committed
         self._after = AfterCommit()
         self._stack = AsyncExitStack()
         self._connection: AsyncConnection | None = None
         self._number = 0
         self._metadata: About = None  # of the last write: what a COMMIT's error is about
         self._flushes = FlushGuard(self.session.sync_session, self._fail)
+        self.originals = Originals(self.session.sync_session, self._queue.level)
+        """What its entities were before, for as long as the outcome of its COMMIT is unknown."""
         self._holder = Holder("a transaction", nests=True, writes=not options.read_only, alone=alone)
         self._holder.patience = options.lock_timeout
 
@@ -157,9 +162,10 @@ class Transaction(Scope):
                 except BaseException:
                     self._after.undo(level)
                     await level.calls.cancel()
-                    await finish(self._undo(nested))
+                    await finish(self._undo(nested, level))
                     raise
                 self._after.release(level)
+                self.originals.release(level, parent)
 
     def after_commit(self, function: Callable[[*Args], Awaitable[object]], *args: *Args) -> None:
         """Have an async function called once this transaction is known to be committed.
@@ -246,13 +252,17 @@ class Transaction(Scope):
                 await self._connect()
             if self._state is State.ACTIVE:
                 await self._run(Session.flush)
-                with committing(self._metadata):
-                    await finish(self._send_commit())
+                await finish(self._send_commit())
             self._committed = self._state is not State.ENDED
 
     async def _send_commit(self) -> None:
         if self._connection is not None:
-            await self._connection.commit()
+            try:
+                with committing(self._metadata):
+                    await self._connection.commit()
+            except CommitOutcomeUnknown:
+                self._unknown = True
+                raise
             self._committed = True
 
     async def _end(self) -> None:
@@ -262,18 +272,30 @@ class Transaction(Scope):
         state, self._state = self._state, State.ENDED
         try:
             await AsyncSession.close(self.session)
+            if not self._committed and not self._unknown:
+                self.originals.restore()
             if state is State.ACTIVE and self._connection is not None:
                 await self._connections.clean(self._connection, self.options)
         finally:
             await self._stack.aclose()
 
-    async def _undo(self, nested: SessionTransaction) -> None:
+    async def _undo(self, nested: SessionTransaction, level: Level) -> None:
         """Roll back to a savepoint; where that is not possible, the whole transaction has failed."""
         if self._queue.root.failure is None and self._state is State.ACTIVE:
             try:
-                await self._run(lambda own: _roll_back(own, nested))
+                await self._run(lambda own: self._roll_back(own, nested, level))
             except Exception as error:
                 self._queue.root.failure = error
+
+    def _roll_back(self, own: Session, nested: SessionTransaction, level: Level) -> None:
+        """Roll back to a savepoint, and read again what the session has forgotten because of it.
+
+        SQLAlchemy would read it when it is used, which is not possible outside of its greenlet.
+        """
+        nested.rollback()
+        self.originals.undo(level)
+        for entity in list(own):
+            complete(own, entity)
 
     async def _run(self, work: Callable[[Session], T]) -> T:
         try:
@@ -292,16 +314,6 @@ class Transaction(Scope):
     def _fail(self, error: Exception) -> None:
         """Nothing can be committed any more."""
         self._queue.root.failure = self._queue.root.failure or error
-
-
-def _roll_back(own: Session, nested: SessionTransaction) -> None:
-    """Roll back to a savepoint, and read again what the session has forgotten because of it.
-
-    SQLAlchemy would read it when it is used, which is not possible outside of its greenlet.
-    """
-    nested.rollback()
-    for entity in list(own):
-        complete(own, entity)
 
 
 def _nothing(_: Session) -> None:
