@@ -36,6 +36,8 @@ HOUSE = (
         "engine.originals",
         "engine.unloaded",
         "engine.rows",
+        "engine.uniques",
+        "engine.upserting",
         "engine.bulk",
         "engine.loading",
         "engine.lookups",
@@ -44,7 +46,7 @@ HOUSE = (
     ),
     *("scopes.call", "scopes.stream", "scopes.queue", "scopes.batching", "scopes.scope", "scopes.session"),
     *("scopes.after_commit", "scopes.transaction", "scopes.snapshot", "scopes.replica", "scopes.units", "scopes"),
-    *("types", "reads", "writes", "repository", "database"),  # the face
+    *("types", "reads", "writes", "upserts", "repository", "database"),  # the face
     *("migrations", "testing", "pytest_plugin", ""),  # around it; "" is repo/__init__.py
 )
 DIALECT_NAME = re.compile(r"\S*\b(sqlite|aiosqlite|postgres|postgresql|asyncpg)\b\S*")

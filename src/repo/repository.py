@@ -3,10 +3,10 @@
 from typing import Any, TypeVar, get_args, get_origin
 
 from repo.reads import M, Reads
-from repo.writes import Writes
+from repo.upserts import Upserts
 
 
-class Repository(Writes[M]):
+class Repository(Upserts[M]):
     """The verbs of one model, over any scope.
 
     A class of its own for each model is where an application keeps its queries::

@@ -1,6 +1,6 @@
 """The verbs that write."""
 
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Literal, TypeVar, cast, overload
 
@@ -75,17 +75,14 @@ class Writes(Reads[M]):
         """
         rows.check_source(self._mapper, source, "add_many")
         stored: list[M] = []
-        count = 0
-        async with self.scope.unit() as unit, aclosing(rows.chunks(source)) as chunks:
-            inside = self.using(unit)
-            async for items in chunks:
-                if returning:
-                    stored.extend(await inside._add_returning(items, count + 1))
-                else:
-                    await inside._add(items, count + 1)
-                count += len(items)
-                if progress is not None:
-                    progress(count)
+
+        async def add(inside: "Writes[M]", items: list[Any], first: int) -> None:
+            if returning:
+                stored.extend(await inside._add_returning(items, first))
+            else:
+                await inside._add(items, first)
+
+        count = await self._store_all(source, add, progress)
         return stored if returning else count
 
     async def update(self, entity_or_key: Any, /, **values: Any) -> M:
@@ -193,6 +190,26 @@ class Writes(Reads[M]):
         return await self._write(
             "delete_where", lambda own: changes.delete_where(own, mapper, matching, returning=returning)
         )
+
+    async def _store_all(
+        self,
+        source: Source[M],
+        store: Callable[["Writes[M]", list[Any], int], Awaitable[None]],
+        progress: Callable[[int], object] | None,
+    ) -> int:
+        """Store all of a source or nothing: how many.
+
+        ``store`` gets a repository, the next items, and the number of the first of them.
+        """
+        count = 0
+        async with self.scope.unit() as unit, aclosing(rows.chunks(source)) as chunks:
+            inside = self.using(unit)
+            async for items in chunks:
+                await store(inside, items, count + 1)
+                count += len(items)
+                if progress is not None:
+                    progress(count)
+        return count
 
     async def _add(self, items: list[Any], first: int) -> int:
         """Store the next items of a source; ``first`` is the number of the first of them."""

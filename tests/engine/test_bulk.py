@@ -1,13 +1,11 @@
 """Many rows at once: stored as `add` stores them, all or none."""
 
-import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
-from datetime import date, datetime, timedelta, timezone
-from decimal import Decimal
+from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import inspect, select
+from sqlalchemy import inspect
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from repo import Database, NotFound, Scope, StaleData, UniqueViolation, UsageError
@@ -17,7 +15,6 @@ from tests.models import (
     WRITING_SCOPES,
     Animal,
     Animals,
-    Colour,
     Contextual,
     Contextuals,
     Document,
@@ -191,52 +188,6 @@ async def test_a_stored_entity_is_refused(shop: Database) -> None:
     """An entity that is stored already cannot be stored again."""
     with pytest.raises(UsageError, match=r"^item 2 of add_many: this User is stored already; update\(\) is for that$"):
         await Users(shop).add_many([User(name="x"), await Users(shop).get_one(1)])
-
-
-ROWS: list[dict[str, Any]] = [
-    {"name": "nothing"},
-    {
-        "name": "all",
-        "colour": Colour.BLUE,
-        "data": {"a": [1, None]},
-        "integers": [1, 2, 3],
-        "at": datetime(2024, 5, 1, 12, tzinfo=timezone(timedelta(hours=2))),
-        "day": date(2024, 5, 1),
-        "price": Decimal("12.50"),
-        "blob": b"\x00\xff",
-        "other": uuid.UUID(int=7),
-        "ratio": 0.1,
-        "scalar": "given",
-        "made": {"given": True},
-        "server": "given",
-    },
-    dict.fromkeys(("colour", "data", "integers", "at", "day", "price", "blob", "other", "ratio"), None)
-    | {"name": "None"},
-    {"name": "None for defaults", "scalar": None, "made": None, "server": None},
-    {"name": "text \t\\N\n'\"", "data": {}, "integers": []},
-]
-
-
-def plain(entity: Any) -> dict[str, Any]:
-    """An entity's columns."""
-    return {attribute.key: getattr(entity, attribute.key) for attribute in inspect(entity).mapper.column_attrs}
-
-
-async def test_many_rows_are_stored_as_add_stores_them(scope: AnyScope) -> None:
-    """Types, defaults, None and what is missing come out of `add_many` as they do out of `add`, row by row."""
-    repository = Everythings(scope)
-    nulls = select(Everything.data.is_(None), Everything.made.is_(None), Everything.integers.is_(None))
-    for row in ROWS:
-        keys = [uuid.UUID(int=n) for n in range(1, 5)]
-        await repository.add(Everything(**row, id=keys[0]))
-        await repository.add_many([row | {"id": keys[1]}])
-        await repository.add_many([Everything(**row, id=keys[2])])
-        (returned,) = await repository.add_many([row | {"id": keys[3]}], returning=True)
-        stored = [plain(entity) | {"id": None} for entity in [*await repository.get_many(keys), returned]]
-        assert stored == [stored[0]] * 5
-        raw = [tuple(each) for each in await scope.execute(nulls)]
-        assert raw == [raw[0]] * 4
-        await repository.delete_where(Everything.name == row["name"])
 
 
 async def test_every_row_has_its_own_defaults(scope: AnyScope) -> None:

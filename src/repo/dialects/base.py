@@ -148,6 +148,10 @@ class Dialect(ABC):
         """Insert rows of bound values by the database's bulk way; only where it ``copies``."""
 
     @abstractmethod
+    def insert(self, model: Any) -> Any:
+        """SQLAlchemy's INSERT into a model that can say what becomes of a conflict (ON CONFLICT)."""
+
+    @abstractmethod
     def order(self, expression: Any) -> Any:
         """The ORDER BY term that sorts NULL as the largest value."""
 

@@ -5,9 +5,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, cast
 
-from sqlalchemy import Column, ColumnDefault, Connection, Table, bindparam, insert, inspect, select
+from sqlalchemy import Column, Connection, Table, bindparam, insert, inspect, select
 from sqlalchemy import update as sql_update
-from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefault
 
@@ -24,7 +23,7 @@ from repo.engine.conditions import (
     stored,
 )
 from repo.engine.entities import complete
-from repo.engine.rows import AS_THEY_ARE, Group, Row, groups
+from repo.engine.rows import AS_THEY_ARE, Group, Row, groups, plain_function
 from repo.errors import InvalidValue, RepoError, UsageError
 
 
@@ -103,23 +102,9 @@ def _value(mapper: Mapper[Any], column: Column[Any], name: str | None, names: Se
         return None
     if isinstance(default, ScalarElementColumnDefault):
         return lambda _: default.arg
-    if isinstance(default, CallableColumnDefault) and (make := _plain_function(default)):
+    if isinstance(default, CallableColumnDefault) and (make := plain_function(default)):
         return lambda _: make()
     return NotImplemented
-
-
-def _plain_function(default: CallableColumnDefault) -> Callable[[], Any] | None:
-    """The function of a default that takes nothing; None if it takes the statement's context.
-
-    SQLAlchemy wraps those that take nothing. A function may have been wrapped by others, too, so
-    SQLAlchemy is asked whether it would wrap the inner one.
-    """
-    function = getattr(default.arg, "__wrapped__", None)
-    try:
-        wraps = function is not None and ColumnDefault(function).arg is not function
-    except ArgumentError:
-        return None
-    return function if wraps else None
 
 
 def _bound(connection: Connection, column: Column[Any], value: Callable[[Row], Any]) -> Callable[[Row], Any]:

@@ -1,12 +1,14 @@
 """What callers give, as rows: items of a source, their names and values, what is missing."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Any
 
-from sqlalchemy import Column, inspect
+from sqlalchemy import Column, ColumnDefault, inspect
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Mapper
+from sqlalchemy.sql.schema import CallableColumnDefault
 
 from repo.engine.conditions import check_columns, name_of, stored
 from repo.errors import UsageError
@@ -99,12 +101,17 @@ class Group:
     names: list[str]
     """The attributes that each of the rows has."""
     given: frozenset[str]
-    """The attributes that the caller named; of all rows only if they were grouped by it."""
+    """The attributes that the caller named, where rows were parted by that."""
     rows: list[dict[str, Any]]
 
 
 def groups(
-    mapper: Mapper[Any], items: Sequence[Any], verb: str, first: int = 1, *, by_given: bool = False
+    mapper: Mapper[Any],
+    items: Iterable[Any],
+    verb: str,
+    first: int = 1,
+    *,
+    check: Callable[[Shape, dict[str, Any]], None] | None = None,
 ) -> Iterator[Group]:
     """The items as rows, in their order, those together that look alike.
 
@@ -113,26 +120,34 @@ def groups(
         items: entities or mappings.
         verb: what messages call the caller's verb.
         first: the number of the first item, for messages.
-        by_given: part rows that differ in what the caller named, even if it is the same to store.
+        check: looks at each row, and may complete or refuse it. With it, rows are parted also where
+            what the caller named differs, even if the same is stored.
     """
     shapes: dict[Mapper[Any], Shape] = {}
     made: list[tuple[Shape, dict[str, Any], frozenset[str]]] = []
     for number, item in enumerate(items, first):
         try:
             shape, values = _values(mapper, shapes, item)
+            row = shape.row(values)
+            if check is not None:
+                check(shape, row)
         except UsageError as error:
             raise UsageError(f"item {number} of {verb}: {error}") from None
-        given = shape.names.keys() & values.keys() if by_given else ()
-        made.append((shape, shape.row(values), frozenset(given)))
-    for (shape, names, given), group in groupby(made, lambda each: (each[0], each[1].keys(), each[2])):
-        yield Group(shape, list(names), given, [row for _, row, _ in group])
+        given = frozenset(values) if check is not None else _ANY
+        made.append((shape, row, given))
+    for (shape, names, given), alike in groupby(made, lambda each: (each[0], each[1].keys(), each[2])):
+        yield Group(shape, list(names), given, [row for _, row, _ in alike])
 
 
-def group_of(mapper: Mapper[Any], entity: Any) -> Group:
+_ANY: frozenset[str] = frozenset()
+
+
+def group_of(mapper: Mapper[Any], entity: Any, check: Callable[[Shape, dict[str, Any]], None]) -> Group:
     """One new entity as a row."""
     shape, values = _values(mapper, {}, entity)
     row = shape.row(values)
-    return Group(shape, list(row), frozenset(shape.names.keys() & values.keys()), [row])
+    check(shape, row)
+    return Group(shape, list(row), frozenset(values), [row])
 
 
 def _values(mapper: Mapper[Any], shapes: dict[Mapper[Any], Shape], item: Any) -> tuple[Shape, Row]:
@@ -155,3 +170,17 @@ def _values(mapper: Mapper[Any], shapes: dict[Mapper[Any], Shape], item: Any) ->
             "columns behind it, or use add()"
         )
     return shape, state.dict
+
+
+def plain_function(default: CallableColumnDefault) -> Callable[[], Any] | None:
+    """The function of a default that takes nothing; None if it takes the statement's context.
+
+    SQLAlchemy wraps those that take nothing. A function may have been wrapped by others, too, so
+    SQLAlchemy is asked whether it would wrap the inner one.
+    """
+    function = getattr(default.arg, "__wrapped__", None)
+    try:
+        wraps = function is not None and ColumnDefault(function).arg is not function
+    except ArgumentError:
+        return None
+    return function if wraps else None

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from sqlalchemy import URL, Connection, MetaData, Table, event, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only
 
@@ -123,6 +124,9 @@ class PostgreSQL(Dialect):
                 f"a row's value does not fit its column's type: {type(error).__name__}; its cause says more",
                 code=UNSENDABLE,
             ) from error
+
+    def insert(self, model: Any) -> Any:
+        return insert(model)
 
     def order(self, expression: Any) -> Any:
         return expression

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, MetaData, Table, event
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql import operators
 
@@ -139,6 +140,9 @@ class SQLite(Dialect):
         rows: Iterable[tuple[Any, ...]],
     ) -> None:
         raise NotImplementedError
+
+    def insert(self, model: Any) -> Any:
+        return insert(model)
 
     def order(self, expression: Any) -> Any:
         modifier = getattr(expression, "modifier", None)

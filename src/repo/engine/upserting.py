@@ -1,0 +1,232 @@
+"""Rows stored by a unique key, by the database's own ON CONFLICT: no other caller comes in between.
+
+Functions here that take a ``Session`` run inside SQLAlchemy's greenlet.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, and_, literal, or_, select, true
+from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm.attributes import QueryableAttribute
+from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefault
+
+from repo.dialects.base import Dialect
+from repo.engine import changes
+from repo.engine.conditions import among, by_identity, check_columns, in_parts, key_names, name_of, stored
+from repo.engine.execution import whole
+from repo.engine.rows import AS_THEY_ARE, Group, Shape, group_of, groups, plain_function
+from repo.engine.uniques import Unique, unique
+from repo.errors import UsageError
+
+_FRESH = {"populate_existing": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """How rows of a model are stored by a unique key.
+
+    Raises:
+        UsageError: rows of the model are in several tables; or there is no such key, or column.
+    """
+
+    mapper: Mapper[Any]
+    dialect: Dialect
+    key: Unique
+    update: Sequence[str] | None
+    """What changes of a row that is there; None means what the caller gave."""
+
+    def group(self, entity: Any) -> Group:
+        """One new entity as a row that can be stored by the key."""
+        return group_of(self.mapper, entity, self._check)
+
+    def groups(self, items: Sequence[Any], first: int) -> Iterable[Group]:
+        """Many of them."""
+        return groups(self.mapper, items, "upsert_many", first, check=self._check)
+
+    def _check(self, shape: Shape, row: dict[str, Any]) -> None:
+        """Refuse a row without a value in a column of the key; one with a constant default gets it."""
+        names = {column: name for name, column in shape.names.items()}
+        for column in self.key.columns:
+            name = names[column]
+            if row.get(name) is None and isinstance(column.default, ScalarElementColumnDefault):
+                row[name] = column.default.arg
+            if row.get(name) is None and column in self.key.elements:
+                raise UsageError(
+                    f"{name_of(self.mapper)}.{name} has no value, so no row can be the same in it: NULL equals "
+                    "nothing, and a value that is made for each row is always new; add() stores a row without one"
+                )
+
+    def values(self, row: Mapping[str, Any]) -> dict[Column[Any], Any]:
+        """A row's values in the columns of the key."""
+        names = {column: name for name, column in stored(self.mapper).items()}
+        return {column: row.get(names[column]) for column in self.key.columns}
+
+    def reached(self, shape: Shape) -> ColumnElement[bool] | None:
+        """The condition for rows that may be changed for one of this shape; None for all."""
+        mapper = shape.mapper
+        if not mapper.single or mapper.polymorphic_on is None:
+            return None
+        return mapper.polymorphic_on.in_([each.polymorphic_identity for each in mapper.self_and_descendants])
+
+
+def plan(mapper: Mapper[Any], dialect: Dialect, on: Any, update: Any = None) -> Upsert:
+    """How rows are stored by the key that ``on=`` means.
+
+    Raises:
+        UsageError: there is no such key, or ``update=`` is no choice of columns.
+    """
+    if not changes.is_one_table(mapper):
+        raise UsageError(
+            f"a row of {name_of(mapper)} is in several tables, of which one INSERT reaches only one: in a transaction, "
+            "look with one_or_none(), then add() or update()"
+        )
+    return Upsert(mapper, dialect, unique(mapper, dialect, on), _update(mapper, update))
+
+
+def _update(mapper: Mapper[Any], update: Any) -> list[str] | None:
+    """The attributes that ``update=`` means."""
+    if update is None:
+        return None
+    chosen = list(update) if isinstance(update, tuple | list | set | frozenset) else [update]
+    for each in chosen:
+        if not isinstance(each, str | QueryableAttribute):
+            raise UsageError(f"update= of {name_of(mapper)} takes attributes or their names, not {type(each).__name__}")
+    names = [each if isinstance(each, str) else each.key for each in chosen]
+    if not names:
+        raise UsageError(f"update= of {name_of(mapper)} is empty; get_or_add() leaves a row that is there as it is")
+    check_columns(mapper, names)
+    if keys := [name for name in names if name in key_names(mapper)]:
+        raise UsageError(f"update= of {name_of(mapper)} must leave the primary key alone; it names {', '.join(keys)}")
+    return names
+
+
+def statement(how: Upsert, group: Group, *, finds: bool) -> Any:
+    """INSERT ... ON CONFLICT for the rows of a group.
+
+    With ``finds``, a row that is there comes back also if nothing of it changes: RETURNING gives only
+    what was written, so it is written as it is.
+    """
+    insert = how.dialect.insert(group.shape.mapper.class_)
+    conflict = {"index_elements": how.key.elements, "index_where": how.key.where}
+    new = _changes(how, group, insert)
+    if not new and not finds:
+        return insert.on_conflict_do_nothing(**conflict)
+    same = {column: column for column in how.key.columns[:1]}
+    return insert.on_conflict_do_update(**conflict, set_=new or same, where=how.reached(group.shape))
+
+
+def _changes(how: Upsert, group: Group, insert: Any) -> dict[Column[Any], Any]:
+    """What changes of a row that is there; empty if nothing does."""
+    mapper, columns = group.shape.mapper, group.shape.names
+    fixed = {*mapper.primary_key, *how.key.columns, mapper.version_id_col, mapper.polymorphic_on}
+    chosen = how.update
+    if chosen is None:
+        chosen = [name for name, column in columns.items() if name in group.given and column not in fixed]
+    new: dict[Column[Any], Any] = {columns[name]: insert.excluded[columns[name].key] for name in chosen}
+    if not new:
+        return {}
+    for name, column in columns.items():
+        if column.onupdate is not None and column not in new:
+            new[column] = _made(mapper, column, name)
+    return {**new, **{columns[name]: value for name, value in changes.next_version(mapper).items()}}
+
+
+def _made(mapper: Mapper[Any], column: Column[Any], name: str) -> Any:
+    """What an UPDATE sets a column to that is given no value, which ON CONFLICT does not do by itself."""
+    default: Any = column.onupdate
+    if isinstance(default, CallableColumnDefault):
+        make = plain_function(default)
+        if make is None:
+            raise UsageError(
+                f"{name_of(mapper)}.{name} gets its value at each change from a function of the statement "
+                "(onupdate=), which an upsert does not call: give it a value, or use add() and update_many()"
+            )
+        return literal(make(), column.type)
+    return literal(default.arg, column.type) if isinstance(default, ScalarElementColumnDefault) else default.arg
+
+
+def store(own: Session, how: Upsert, group: Group, upsert: Any) -> Any:
+    """Store one row by the statement for it: its entity, as the database has it now.
+
+    Raises:
+        UniqueViolation: the row that is in the way is not to be reached.
+    """
+    own.flush()
+    entity = _returned(own, how, group, upsert)
+    if entity is None:
+        raise how.key.violated(_OUT_OF_REACH)
+    return entity
+
+
+def store_many(own: Session, how: Upsert, items: Sequence[Any], first: int) -> int:
+    """Store many rows one after another: how many.
+
+    Raises:
+        UniqueViolation: a row that is in the way is not to be reached.
+    """
+    own.flush()
+    for group in how.groups(items, first):
+        own.execute(statement(how, group, finds=False), group.rows, execution_options=AS_THEY_ARE)
+        reached = how.reached(group.shape)
+        if reached is not None:
+            _check_reached(own, how, group, reached)
+    changes.refresh(own, how.mapper)
+    return len(items)
+
+
+def get_or_add(own: Session, how: Upsert, group: Group) -> Any:
+    """The entity of the row that is there, or else of this one, which is stored.
+
+    Raises:
+        UniqueViolation: the row that is in the way is not to be reached.
+    """
+    own.flush()
+    matching = how.key.matching(how.values(group.rows[0]))
+    found = own.scalars(whole(how.mapper).where(*matching)).unique().one_or_none()
+    if found is not None:
+        return found
+    unchanged = replace(group, given=frozenset())
+    added = _returned(own, how, group, statement(how, unchanged, finds=False))
+    if added is not None:
+        return added
+    # Another transaction has added it since. To update nothing waits for that one, and gives its
+    # row even where a SELECT would not see it yet; and adds ours where that row is gone again.
+    return store(own, how, group, statement(how, unchanged, finds=True))
+
+
+_OUT_OF_REACH = "this repository does not reach: it is of another kind, or outside of its condition()"
+
+
+def _returned(own: Session, how: Upsert, group: Group, storing: Any) -> Any:
+    """The entity that a statement for one row has stored or found; None if it did neither."""
+    mapper = how.mapper
+    options = {**AS_THEY_ARE, **_FRESH}
+    if changes.returns_whole(mapper):
+        entities = own.scalars(storing.returning(mapper.class_), group.rows, execution_options=options)
+        return entities.unique().one_or_none()
+    key = own.execute(storing.returning(*mapper.primary_key), group.rows, execution_options=options).one_or_none()
+    if key is None:
+        return None
+    reading = whole(mapper).where(by_identity(mapper, tuple(key)))
+    return own.scalars(reading, execution_options=_FRESH).unique().one()
+
+
+def _check_reached(own: Session, how: Upsert, group: Group, reached: ColumnElement[bool]) -> None:
+    """Refuse rows of which one was in the way of another that is not to be reached, and so was left as it was."""
+    table = how.mapper.local_table
+    for same in _same(how.key, [how.values(row) for row in group.rows]):
+        other = select(literal(1)).select_from(table).where(same, reached.is_not(true())).limit(1)
+        if own.scalar(other) is not None:
+            raise how.key.violated(_OUT_OF_REACH)
+
+
+def _same(key: Unique, rows: Sequence[Mapping[Column[Any], Any]]) -> Iterator[ColumnElement[bool]]:
+    """Conditions for the rows that are the same as one of these, for some of them at a time."""
+    if set(key.elements) == set(key.columns):
+        for values in in_parts([tuple(row[column] for column in key.columns) for row in rows]):
+            yield and_(among(key.columns, values), true() if key.where is None else key.where)
+        return
+    for start in range(0, len(rows), 100):  # an expression each, and databases bound the depth of one
+        yield or_(*(and_(*key.matching(row)) for row in rows[start : start + 100]))
