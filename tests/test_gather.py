@@ -174,3 +174,41 @@ async def test_finish_prefers_the_error() -> None:
     task.cancel()
     with pytest.raises(ValueError, match="commit failed"):
         await task
+
+
+async def test_finish_after_a_cancellation_is_bounded() -> None:
+    """What goes on for too long after a cancellation is cut short, however often it has to be told; not before."""
+    told: list[str] = []
+
+    async def commit() -> None:
+        for turn in ("once", "twice"):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                told.append(turn)
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(finish(commit(), grace=0.01))
+    await asyncio.wait([task], timeout=0.1)
+    assert (task.done(), told) == (False, [])
+    task.cancel()
+    with pytest.raises(TimeoutError, match=r"0.01 s after"):
+        await task
+    assert told == ["once", "twice"]
+
+
+async def test_finish_within_its_time() -> None:
+    """What ends soon enough after a cancellation has its result; then the cancellation is passed on."""
+    ended: list[int] = []
+
+    async def commit() -> None:
+        ended.append(await give(1, 5))
+
+    task = asyncio.create_task(finish(commit(), grace=60))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended == [1]

@@ -1,5 +1,6 @@
 """The engine, its pool, and their life."""
 
+import asyncio
 import copy
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -10,13 +11,13 @@ from typing import Any, TypeVar
 from sqlalchemy import URL, Connection, MetaData, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
+from sqlalchemy.util import greenlet_spawn
 
 from repo.dialects import registry
 from repo.dialects.base import TransactionOptions, check_seconds
 from repo.engine import execution
 from repo.engine.admission import Holder, Permits, inside
-from repo.engine.border import committing
 from repo.engine.connections import Connections
 from repo.errors import ConfigurationError, UsageError
 from repo.events import Hook
@@ -139,8 +140,15 @@ class Database(Scope):
         """
         await self._connections.close()
         if self._own_engine:
-            await finish(self.engine.dispose())
+            await finish(self._disconnect())
             self._dispose()
+
+    async def _disconnect(self) -> None:
+        """Close every connection, all at once: a server that has fallen silent is waited for only once."""
+        pool = self.engine.pool
+        if isinstance(pool, QueuePool):
+            await asyncio.gather(*(greenlet_spawn(pool.dispose) for _ in range(pool.checkedin())))
+        await self.engine.dispose()
 
     def transaction(
         self,
@@ -270,8 +278,7 @@ class Database(Scope):
         try:
             await connection.run_sync(self.dialect.begin, options)
             result = await connection.run_sync(self._limited, call)
-            with committing(call.metadata):
-                await finish(connection.commit())
+            await self._connections.commit(connection.commit(), options, call.metadata)
         except BaseException:
             # A COMMIT that fails can leave the transaction open, and a pool that is not ours may
             # take the connection back as it is.

@@ -152,19 +152,37 @@ def _discard(awaitables: Iterable[Awaitable[Any]]) -> None:
             awaitable.close()
 
 
-async def finish(coroutine: Coroutine[Any, Any, T]) -> T:
+async def finish(coroutine: Coroutine[Any, Any, T], *, grace: float | None = None) -> T:
     """Run something to its end whatever happens; a cancellation is passed on afterwards.
 
     For what must not stop half-way: COMMIT, ROLLBACK, the return of a connection. An error of the
     coroutine itself is raised in place of the cancellation, because it says more.
+
+    Args:
+        coroutine: what must not stop half-way.
+        grace: how many seconds it may go on after a cancellation; None means for as long as it takes.
+
+    Raises:
+        TimeoutError: it went on for longer than that, so it was cancelled itself.
     """
+    loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(coroutine)
     cancelled: asyncio.CancelledError | None = None
+    deadline: float | None = None
+    cut = False
     while not task.done():
         try:
-            await asyncio.wait([task])
+            _, late = await asyncio.wait([task], timeout=None if deadline is None else deadline - loop.time())
         except asyncio.CancelledError as error:
             cancelled = error
+            deadline = deadline or (loop.time() + grace if grace is not None else None)
+            continue
+        if late:
+            # Whoever wanted a second word of the server, such as its good-bye, is told again.
+            cut = task.cancel()
+            deadline = loop.time() + (grace or 0)
+    if cut and task.cancelled():
+        raise TimeoutError(f"it was cut short {grace:g} s after its cancellation")
     result = task.result()
     if cancelled is not None:
         raise cancelled

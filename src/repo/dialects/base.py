@@ -68,6 +68,8 @@ class Dialect(ABC):
     """The drivers that `repo` knows, by SQLAlchemy's names; the first is the default."""
     one_writer: ClassVar[bool]
     """Whether writing transactions exclude each other, so that they should queue in process."""
+    remote: ClassVar[bool]
+    """Whether it is a server that answers, and so may fall silent."""
     copies: ClassVar[bool]
     """Whether there is a way for bulk that is shorter than INSERT."""
 

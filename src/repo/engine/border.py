@@ -34,17 +34,22 @@ def border(about: About = None) -> Iterator[None]:
 
 
 @contextmanager
-def committing(about: About = None) -> Iterator[None]:
-    """Translate what is raised by a COMMIT, of which a lost connection leaves the outcome open."""
+def committing(about: About = None, *, read_only: bool = False) -> Iterator[None]:
+    """Translate what is raised by a COMMIT, of which a lost or late answer leaves the outcome open."""
     try:
         with border(about):
             yield
-    except errors.ConnectionLost as error:
+    except (errors.ConnectionLost, OSError) as error:
+        late = isinstance(error, TimeoutError)
+        happened = "the server did not answer COMMIT in time" if late else "the connection broke during COMMIT"
+        code, cause = getattr(error, "code", None), error.__cause__ or error
+        if read_only:
+            raise errors.ConnectionLost(f"{happened} of a transaction that has only read", code=code) from cause
         raise errors.CommitOutcomeUnknown(
-            "the connection broke during COMMIT, so whether the changes are stored is unknown: "
+            f"{happened}, so whether the changes are stored is unknown: "
             "read what they would have changed before you do it again",
-            code=error.code,
-        ) from error.__cause__
+            code=code,
+        ) from cause
 
 
 @contextmanager

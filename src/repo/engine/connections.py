@@ -3,15 +3,16 @@
 import asyncio
 import itertools
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from repo.dialects.base import Dialect, TransactionOptions
 from repo.engine.admission import Holder, Permits, inside
-from repo.engine.border import connecting
-from repo.errors import DatabaseLocked, ScopeClosed, SelfDeadlock, UsageError
+from repo.engine.border import About, committing, connecting
+from repo.errors import ConnectionLost, DatabaseLocked, ScopeClosed, SelfDeadlock, UsageError
 from repo.events import Hook
 from repo.gather import finish
 
@@ -77,13 +78,27 @@ class Connections:
             if self._idle is not None and not self._leases and not self._idle.done():
                 self._idle.set_result(None)
 
+    async def commit(self, sending: Coroutine[Any, Any, None], options: TransactionOptions, about: About) -> None:
+        """COMMIT, to its end even when cancelled; a server that falls silent then has bounded time.
+
+        Args:
+            sending: sends it. When its time is over it is cancelled, which breaks the connection.
+            options: those of the transaction.
+            about: what its error is about.
+
+        Raises:
+            CommitOutcomeUnknown: the connection broke, or the time was over.
+        """
+        with committing(about, read_only=options.read_only):
+            await finish(sending, grace=CLEAN_UP if self.dialect.remote else None)
+
     async def clean(self, connection: AsyncConnection, options: TransactionOptions) -> None:
         """Roll back, in bounded time; a connection on which that fails is thrown away.
 
         The error of a clean-up never hides the one that made it necessary.
         """
         try:
-            async with asyncio.timeout(CLEAN_UP):
+            async with in_time():
                 await connection.rollback()
                 await connection.run_sync(self.dialect.end, options)
         except Exception:
@@ -92,7 +107,7 @@ class Connections:
     async def _close(self, connection: AsyncConnection) -> None:
         """Give a connection back to the pool, in bounded time, clean or not at all."""
         try:
-            async with asyncio.timeout(CLEAN_UP):
+            async with in_time():
                 await connection.close()
         except Exception:
             await _throw_away(connection)
@@ -170,10 +185,29 @@ class Connections:
             )
 
 
+@asynccontextmanager
+async def in_time() -> AsyncIterator[None]:
+    """A clean-up to which the server must answer in bounded time; only where nothing better can be done.
+
+    Raises:
+        ConnectionLost: it did not. What was cancelled in the middle has broken the connection.
+    """
+    try:
+        # Told once, SQLAlchemy asks the driver for a good-bye, for which drivers may wait as well.
+        async with asyncio.timeout(2 * CLEAN_UP), asyncio.timeout(CLEAN_UP):
+            yield
+    except TimeoutError as error:
+        raise ConnectionLost(
+            f"the server did not answer within {CLEAN_UP:g} s when something was to be undone, so the "
+            "connection was thrown away. Is the server, or the network to it, down?"
+        ) from error
+
+
 async def _throw_away(connection: AsyncConnection) -> None:
     """Take a connection out of the pool that cannot be used any more, whatever it still says."""
     with suppress(Exception):
-        await connection.invalidate()
+        async with in_time():
+            await connection.invalidate()
 
 
 async def _opened(opening: AsyncConnection) -> AsyncConnection:

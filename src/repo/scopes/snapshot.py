@@ -15,7 +15,7 @@ from repo.dialects.base import NotPinned, TransactionOptions
 from repo.engine import execution
 from repo.engine.admission import Holder, enter, leave
 from repo.engine.border import border
-from repo.engine.connections import Connections
+from repo.engine.connections import Connections, in_time
 from repo.errors import ConnectionLost, ReadOnlyScope, ScopeClosed, UsageError
 from repo.gather import finish
 from repo.scopes.batching import Batches, Lookup
@@ -260,7 +260,8 @@ class Snapshot(Scope):
     async def _recover(self, pinned: Pinned) -> None:
         """Make a connection usable again after a failed statement, or drop it."""
         try:
-            await pinned.connection.run_sync(self.dialect.recover)
+            async with in_time():
+                await pinned.connection.run_sync(self.dialect.recover)
         except Exception:
             await self._drop(pinned)
         else:
@@ -297,8 +298,7 @@ class Snapshot(Scope):
         await self._close_connections()
 
     async def _close_connections(self) -> None:
-        for pinned in list(self._all):
-            await self._drop(pinned)
+        await asyncio.gather(*(self._drop(pinned) for pinned in self._all))
 
 
 class _Reader(Scope):

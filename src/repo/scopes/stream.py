@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -10,6 +10,8 @@ from sqlalchemy import Result, ScalarResult
 from sqlalchemy.orm import Session
 
 from repo.engine import execution
+from repo.engine.connections import in_time
+from repo.errors import RepoError
 from repo.scopes.call import Call
 
 T = TypeVar("T")
@@ -71,19 +73,31 @@ class Stream(Generic[T]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.aclose()
+        await self._leave(error or GeneratorExit())
 
     async def aclose(self) -> None:
         """Give the connection back; rows that were not read yet are dropped."""
+        await self._leave(GeneratorExit())
+
+    async def _leave(self, error: BaseException | None) -> None:
+        """Leave the reader's block as if the loop stood inside of it; without an error, at its end."""
         self._rows.clear()
         if self._closed:
             return
         self._closed = True
+        try:
+            # A result that cannot be closed now goes with its transaction.
+            with suppress(RepoError):
+                async with in_time():
+                    await self._close_result()
+        finally:
+            await self._open.__aexit__(None if error is None else type(error), error, None)
+
+    async def _close_result(self) -> None:
+        """Let the database forget the rows that were not read."""
         result = self._result
-        # The reader's block is left as if the loop stood inside of it: with the error, if any.
-        async with self._open:
-            if result is not None and self._scope is not None:
-                await self._scope.perform(Call("stream", lambda _: result.close()))
+        if result is not None and self._scope is not None:
+            await self._scope.perform(Call("stream", lambda _: result.close()))
 
     async def _fill(self) -> None:
         """Read the next chunk; close the stream at its end and after an error."""
@@ -96,7 +110,7 @@ class Stream(Generic[T]):
             await self._open.__aexit__(type(error), error, error.__traceback__)
             raise
         if not self._rows:
-            await self.aclose()
+            await self._leave(None)
 
     def _read(self, own: Session) -> list[T]:
         """The next chunk, inside the greenlet."""

@@ -8,8 +8,10 @@ from contextlib import (
     AsyncExitStack,
     asynccontextmanager,
     nullcontext,
+    suppress,
 )
 from enum import Enum
+from functools import partial
 from types import TracebackType
 from typing import TypeVar, TypeVarTuple
 
@@ -18,14 +20,15 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from repo.dialects.base import TransactionOptions
 from repo.engine.admission import Holder, enter, leave
-from repo.engine.border import About, border, committing
-from repo.engine.connections import Connections
+from repo.engine.border import About, border
+from repo.engine.connections import Connections, in_time
 from repo.engine.entities import complete
 from repo.engine.flushing import FlushGuard
 from repo.engine.originals import Originals
 from repo.errors import (
     CommitOutcomeUnknown,
     ConfigurationError,
+    ConnectionLost,
     MultipleFound,
     NotFound,
     ReadOnlyScope,
@@ -252,17 +255,16 @@ class Transaction(Scope):
                 await self._connect()
             if self._state is State.ACTIVE:
                 await self._run(Session.flush)
-                await finish(self._send_commit())
+                try:
+                    await self._connections.commit(self._send_commit(), self.options, self._metadata)
+                except CommitOutcomeUnknown:
+                    self._unknown = True
+                    raise
             self._committed = self._state is not State.ENDED
 
     async def _send_commit(self) -> None:
         if self._connection is not None:
-            try:
-                with committing(self._metadata):
-                    await self._connection.commit()
-            except CommitOutcomeUnknown:
-                self._unknown = True
-                raise
+            await self._connection.commit()
             self._committed = True
 
     async def _end(self) -> None:
@@ -271,7 +273,9 @@ class Transaction(Scope):
         leave(self._holder)
         state, self._state = self._state, State.ENDED
         try:
-            await AsyncSession.close(self.session)
+            with suppress(ConnectionLost):
+                async with in_time():
+                    await AsyncSession.close(self.session)
             if not self._committed and not self._unknown:
                 self.originals.restore()
             if state is State.ACTIVE and self._connection is not None:
@@ -283,19 +287,20 @@ class Transaction(Scope):
         """Roll back to a savepoint; where that is not possible, the whole transaction has failed."""
         if self._queue.root.failure is None and self._state is State.ACTIVE:
             try:
-                await self._run(lambda own: self._roll_back(own, nested, level))
+                async with in_time():
+                    await self._run(lambda _: self._roll_back(nested, level))
+                # SQLAlchemy would read what the session has forgotten because of it when it is used,
+                # which is not possible outside of its greenlet.
+                for entity in list(self.session.sync_session):
+                    async with in_time():
+                        await self._run(partial(complete, entity=entity))
             except Exception as error:
                 self._queue.root.failure = error
 
-    def _roll_back(self, own: Session, nested: SessionTransaction, level: Level) -> None:
-        """Roll back to a savepoint, and read again what the session has forgotten because of it.
-
-        SQLAlchemy would read it when it is used, which is not possible outside of its greenlet.
-        """
+    def _roll_back(self, nested: SessionTransaction, level: Level) -> None:
+        """Roll back to a savepoint, and entities to what they were before it."""
         nested.rollback()
         self.originals.undo(level)
-        for entity in list(own):
-            complete(own, entity)
 
     async def _run(self, work: Callable[[Session], T]) -> T:
         try:

@@ -11,6 +11,7 @@ from sqlalchemy.util import await_only
 
 from repo.dialects.base import Dialect, EngineSettings, TransactionOptions
 from repo.dialects.postgresql import limits
+from repo.dialects.postgresql.driver import connect
 from repo.dialects.postgresql.errors import UNSENDABLE, translate
 from repo.errors import ConfigurationError, InvalidValue, RepoError
 
@@ -36,13 +37,14 @@ class PostgreSQL(Dialect):
     name = "postgresql"
     drivers = ("asyncpg",)
     one_writer = False
+    remote = True
     copies = True
 
     def settings(self, url: URL) -> EngineSettings:
         url = _understood(url)
         # A cancel that arrives while Postgres compiles a query just in time is lost, so the query
         # would run to its end; and queries of an application rarely earn the compilation back.
-        connect_args = {"server_settings": {"jit": "off"}, **_numbers(url)}
+        connect_args = {"server_settings": {"jit": "off"}, "async_creator_fn": connect, **_numbers(url)}
         url = url.difference_update_query(_NUMBERS)
         options = {"connect_args": connect_args, "pool_pre_ping": True}
         return EngineSettings(url=url, options=options)

@@ -42,6 +42,7 @@ class SQLite(Dialect):
     name = "sqlite"
     drivers = ("aiosqlite",)
     one_writer = True
+    remote = False
     copies = False
 
     def settings(self, url: URL) -> EngineSettings:
