@@ -1,15 +1,19 @@
 """Several processes on one database."""
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from sqlalchemy import insert, select
+from sqlalchemy.exc import OperationalError
 
 from repo import Database, gather
-from repo.errors import DatabaseLocked
+from repo.dialects.sqlite import BUSY_TIMEOUT, locks
+from repo.errors import DatabaseLocked, translate
 from tests.scopes.models import Account, Accounts, Base
 
 PROCESSES = 4
@@ -78,14 +82,17 @@ async def test_a_lock_that_is_held_too_long(url: str, how: str) -> None:
     async with Database(f"{url}?timeout={wait}" if by_url else url, engine_options={} if by_url else options) as db:
         await db.create_all(Base.metadata)
         accounts = Accounts(db)
-        async with writing(db):
+        async with writing(db) as number:
             for work in (accounts.add(Account(owner="Ada")), accounts.add_many([{"owner": "Ada"}]), transact(db)):
                 start = time.perf_counter()
                 with pytest.raises(DatabaseLocked) as caught:
                     await work
-                assert wait <= time.perf_counter() - start < wait + 2
+                assert wait <= time.perf_counter() - start < BUSY_TIMEOUT
                 assert caught.value.retryable
                 assert caught.value.code == "SQLITE_BUSY"
+                assert f"{db.engine.url.database} was not to be had within {wait} s" in str(caught.value)
+                if sys.platform == "linux":
+                    assert f"process {number} (" in str(caught.value)
             assert await accounts.count() == 0
         await transact(db)
         assert await accounts.count() == 1
@@ -97,6 +104,37 @@ async def transact(db: Database) -> None:
     async with db.transaction() as tx:
         await Accounts(tx).count()
         await Accounts(tx).add(Account(owner="Ada"))
+
+
+async def test_a_write_that_may_not_wait(db: Database, accounts: Accounts) -> None:
+    """SQLAlchemy's own transaction, which begins by reading, is told at once that it may not wait to write."""
+    await accounts.count()
+    async with writing(db) as number, db.engine.begin() as connection:
+        await connection.execute(select(Account))
+        with pytest.raises(OperationalError) as caught:
+            await connection.execute(insert(Account).values(owner="Ada", balance=0))
+        said = translate(caught.value)
+        assert isinstance(said, DatabaseLocked)
+        assert "not to be had at once" in str(said)
+        if sys.platform == "linux":
+            assert f"process {number} (" in str(said)
+
+
+async def test_a_lock_of_this_process(url: str, accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock that another `Database` of this process holds is told; where the system does not tell, that is said."""
+    async with Database(url) as other, other.transaction() as tx:
+        if not tx.dialect.one_writer:
+            pytest.skip("feature: writing transactions exclude each other")
+        await Accounts(tx).add(Account(owner="Ada"))
+        async with Database(f"{url}?timeout=0.01") as db:
+            if sys.platform == "linux":
+                with pytest.raises(
+                    DatabaseLocked, match=rf"another connection of this process \({os.getpid()}\) has it"
+                ):
+                    await Accounts(db).add(Account(owner="Grace"))
+            monkeypatch.setattr(locks, "LOCKS", locks.LOCKS / "nowhere")
+            with pytest.raises(DatabaseLocked, match="who has it, this system does not tell"):
+                await Accounts(db).add(Account(owner="Grace"))
 
 
 async def test_a_short_wait_for_another_process(db: Database, accounts: Accounts) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.util import await_only
 
 from repo.dialects.sqlite.constraints import ForeignKey, kind, suspects, written
+from repo.dialects.sqlite.locks import writer
 from repo.dialects.sqlite.schema import described, quoted
 
 EFFORT = 10_000_000
@@ -38,6 +39,8 @@ class Clues:
     foreign_key: ForeignKey | None = None
     query_only: bool = False
     """Whether the connection was told only to read."""
+    locked: str | None = None
+    """Which file was locked, how long that was waited for, and who has the lock."""
 
 
 NO_CLUES = Clues()
@@ -50,7 +53,7 @@ def diagnose(context: ExceptionContext) -> None:
     """
     error: Any = context.original_exception
     name = kind(error) if hasattr(error, "sqlite_errorname") else ""
-    if context.connection is None or not name.startswith(("SQLITE_CONSTRAINT", "SQLITE_READONLY")):
+    if context.connection is None or not name.startswith(("SQLITE_CONSTRAINT", "SQLITE_READONLY", "SQLITE_BUSY")):
         return
     with contextlib.suppress(Exception):
         setattr(error, Clues.KEPT_AS, _look(context, context.connection, name))
@@ -61,6 +64,8 @@ def _look(context: ExceptionContext, connection: Connection, name: str) -> Clues
     cursor = _Cursor(connection)
     if name.startswith("SQLITE_READONLY"):
         return Clues(query_only=cursor.rows("PRAGMA query_only") == [(1,)])
+    if name == "SQLITE_BUSY":
+        return Clues(locked=_locked(cursor))
     table = _table(context)
     metadata = table.metadata if table is not None else None
     foreign_key = None
@@ -71,6 +76,17 @@ def _look(context: ExceptionContext, connection: Connection, name: str) -> Clues
     if metadata is None and about is not None:
         metadata = described(cursor.rows, about)
     return Clues(metadata=metadata, foreign_key=foreign_key)
+
+
+def _locked(cursor: "_Cursor") -> str:
+    """What there is to say of a lock that was not to be had."""
+    (file,) = (row[2] for row in cursor.rows("PRAGMA database_list") if row[1] == "main")
+    ((milliseconds,),) = cursor.rows("PRAGMA busy_timeout")
+    # Who writes may have to wait for the end of a transaction that reads, which so must not wait for the writer.
+    waited = "at once, as SQLite asks of a transaction that began by reading"
+    if not cursor.driver.in_transaction:
+        waited = f"within {milliseconds / 1000:g} s"
+    return f"the write lock of {file} was not to be had {waited}: {writer(file)}"
 
 
 class _Cursor:

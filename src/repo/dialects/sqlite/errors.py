@@ -102,6 +102,11 @@ def translate(error: BaseException, metadata: MetaData | None) -> RepoError | No
         return CONSTRAINTS[name].of(code=name, **fields)
     if clues.query_only:
         return errors.ReadOnlyScope("a write was sent in a transaction that only reads", code=name)
+    if clues.locked is not None:
+        return errors.DatabaseLocked(
+            f"{clues.locked}. Look for a long transaction there, or wait longer (?timeout= in the URL, in seconds)",
+            code=name,
+        )
     made, text = NAMES.get(name) or CLASSES.get(code & 0xFF) or UNLISTED
     # A trigger's own words may show values of rows.
     said = "" if made is errors.ConstraintViolation else f": {cause}"
