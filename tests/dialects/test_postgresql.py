@@ -1,25 +1,19 @@
 """What only Postgres can raise, and its codes."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import asyncpg.exceptions
 import pytest
-from sqlalchemy import ForeignKey, MetaData, UniqueConstraint, text
+from sqlalchemy import MetaData, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from repo import (
-    ConnectionLost,
     ConstraintViolation,
     Database,
-    ForeignKeyViolation,
-    RepoError,
     Repository,
     UniqueViolation,
     errors,
-    gather,
 )
 from repo.dialects.postgresql.errors import CODES, CONSTRAINTS, UNLISTED, translate
 from repo.model import NAMING_CONVENTION
@@ -39,18 +33,8 @@ class Room(Base):
     __table_args__ = (UniqueConstraint("place", deferrable=True, initially="DEFERRED"),)
 
 
-class Booking(Base):
-    __tablename__ = "bookings"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    room_id: Mapped[int] = mapped_column(ForeignKey(Room.id, ondelete="RESTRICT"))
-
-
 class Rooms(Repository[Room]):
     """Rooms."""
-
-
-class Bookings(Repository[Booking]):
-    """Bookings of rooms."""
 
 
 @pytest.fixture
@@ -62,10 +46,9 @@ async def url(tmp_path: Path) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def rooms(db: Database) -> Rooms:
-    """Two rooms, the first of which is booked."""
+    """Two rooms."""
     await db.create_all(Base.metadata)
     await Rooms(db).add_many([{"id": 1, "place": 1}, {"id": 2, "place": 2}])
-    await Bookings(db).add(Booking(id=1, room_id=1))
     return Rooms(db)
 
 
@@ -78,24 +61,6 @@ async def test_a_deferred_unique_constraint_is_checked_at_commit(db: Database, r
         async with db.transaction() as tx:
             await Rooms(tx).update(1, place=1)
     assert (raised.value.constraint, raised.value.columns) == ("uq_rooms_place", ("place",))
-
-
-async def test_a_restricted_delete_is_a_foreign_key_violation(rooms: Rooms) -> None:
-    """ON DELETE RESTRICT has a code of its own from Postgres 18 on."""
-    error = await caught(rooms.delete(1))
-    assert isinstance(error, ForeignKeyViolation)
-    assert error.code in ("23001", "23503")
-    assert (error.constraint, error.table, error.columns) == ("fk_bookings_room_id_rooms", "bookings", ("room_id",))
-
-
-async def test_an_exclusion_is_told(db: Database) -> None:
-    """Rows that overlap are an ExclusionViolation with its columns."""
-    await db.execute(text("CREATE TABLE slots (at int4range, CONSTRAINT ex_slots_at EXCLUDE USING gist (at WITH &&))"))
-    insert = text("INSERT INTO slots VALUES (int4range(1, 5))")
-    await db.execute(insert)
-    error = await caught(db.execute(insert))
-    assert isinstance(error, errors.ExclusionViolation)
-    assert (error.constraint, error.table, error.columns) == ("ex_slots_at", "slots", ("at",))
 
 
 async def test_a_servers_words_for_values_are_not_repeated(db: Database, rooms: Rooms) -> None:
@@ -132,87 +97,6 @@ def test_the_columns_are_found_in_any_language() -> None:
         assert isinstance(error, UniqueViolation)
         assert (error.constraint, error.table, error.columns) == ("uq", "rooms", columns)
         assert SECRET not in str(error)
-
-
-async def test_a_deadlock(db: Database, rooms: Rooms) -> None:
-    """Of two transactions that wait for each other one is told so, and may try again."""
-    both = asyncio.Barrier(2)
-
-    async def change(first: int, second: int) -> None:
-        async with db.transaction() as tx:
-            await Rooms(tx).update(first, name="a")
-            await both.wait()
-            await Rooms(tx).update(second, name="b")
-
-    results = await asyncio.gather(change(1, 2), change(2, 1), return_exceptions=True)
-    failed = [error for error in results if isinstance(error, RepoError)]
-    assert [(type(error), error.code, error.retryable) for error in failed] == [(errors.Deadlock, "40P01", True)]
-
-
-async def test_a_row_that_changed_under_a_transaction(db: Database, rooms: Rooms) -> None:
-    """With REPEATABLE READ a row that others changed since cannot be changed: SerializationFailure."""
-    with pytest.raises(errors.SerializationFailure) as raised:
-        async with db.transaction(isolation="REPEATABLE READ") as tx:
-            await Rooms(tx).get(1)
-            await db.independent().execute(text("UPDATE rooms SET name = 'other' WHERE id = 1"))
-            await Rooms(tx).update(1, name="mine")
-    assert (raised.value.code, raised.value.retryable) == ("40001", True)
-
-
-async def test_a_lock_that_is_not_to_be_had(db: Database, rooms: Rooms) -> None:
-    """NOWAIT and `lock_timeout` are LockTimeout, retryable."""
-    async with db.transaction() as holder:
-        await Rooms(holder).update(1, name="held")
-        for statement, settings in (
-            ("SELECT * FROM rooms WHERE id = 1 FOR UPDATE NOWAIT", {}),
-            ("UPDATE rooms SET name = 'x' WHERE id = 1", {"lock_timeout": "20ms"}),
-        ):
-            with pytest.raises(errors.LockTimeout) as raised:
-                async with db.transaction(settings=settings) as tx:
-                    await tx.execute(text(statement))
-            assert (raised.value.code, raised.value.retryable) == ("55P03", True)
-
-
-async def test_a_statement_that_takes_too_long(db: Database) -> None:
-    """`statement_timeout` is StatementTimeout; to do the same again would take as long."""
-    with pytest.raises(errors.StatementTimeout) as raised:
-        async with db.transaction(settings={"statement_timeout": "20ms"}) as tx:
-            await tx.scalar(text("SELECT pg_sleep(10)"))
-    assert (raised.value.code, raised.value.retryable) == ("57014", False)
-
-
-async def _process(tx: Any) -> int:
-    return int(await tx.scalar(text("SELECT pg_backend_pid()")))
-
-
-async def _kill(db: Database, process: int) -> None:
-    await db.scalar(text("SELECT pg_terminate_backend(:process, 5000)"), {"process": process})
-
-
-async def test_a_connection_that_is_killed_between_two_statements(db: Database) -> None:
-    """The next call is ConnectionLost, retryable, and the pool has forgotten the connection."""
-    with pytest.raises(ConnectionLost) as raised:
-        async with db.transaction() as tx:
-            await _kill(db, await _process(tx))
-            await tx.scalar(text("SELECT 1"))
-    assert raised.value.retryable
-    await gather(*(db.ping() for _ in range(5)))
-
-
-async def test_a_connection_that_is_killed_during_a_statement(db: Database) -> None:
-    """The running call is ConnectionLost, retryable."""
-    with pytest.raises(ConnectionLost) as raised:
-        async with db.transaction() as tx:
-            process = await _process(tx)
-            sleeping = asyncio.create_task(tx.scalar(text("SELECT pg_sleep(60)")))
-            while not await db.scalar(
-                text("SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = :process"), {"process": process}
-            ):
-                pass
-            await _kill(db, process)
-            await sleeping
-    assert raised.value.retryable
-    await db.ping()
 
 
 @pytest.fixture

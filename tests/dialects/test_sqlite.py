@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, ForeignKey, MetaData, event, select, text
+from sqlalchemy import Connection, ForeignKey, MetaData, event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -232,16 +232,6 @@ async def test_a_file_that_can_only_be_read_can_be_read(path: Path) -> None:
     assert raised.value.code == "SQLITE_READONLY"
 
 
-async def test_a_full_file_is_told(db: Database) -> None:
-    """A database as large as it may be refuses more, and keeps what it has."""
-    with pytest.raises(errors.StorageFailed) as raised:
-        async with db.transaction() as tx:
-            await tx.execute(text("PRAGMA max_page_count=1"))
-            await tx.execute(text("CREATE TABLE large AS SELECT randomblob(1000000) AS content"))
-    assert (raised.value.code, raised.value.retryable) == ("SQLITE_FULL", False)
-    assert await Counters(db).count() == 1
-
-
 async def test_a_locked_file_is_told(path: Path) -> None:
     """When another program keeps the write lock for longer than the busy time-out, that is said; it is retryable."""
     async with Database(f"sqlite:///{path}?timeout=0.05") as db:
@@ -253,18 +243,6 @@ async def test_a_locked_file_is_told(path: Path) -> None:
             other.execute("ROLLBACK")
         assert (raised.value.code, raised.value.retryable) == ("SQLITE_BUSY", True)
         await Counters(db).add(Counter(id=1))
-
-
-async def test_a_read_that_turns_into_a_write_too_late_is_told(db: Database) -> None:
-    """In a transaction of the engine's own, a write after others wrote is a SerializationFailure, retryable."""
-    async with db.engine.connect() as late:
-        await late.execute(select(Counter))
-        await Counters(db).update(1, value=1)
-        with pytest.raises(Exception, match="locked") as raised:
-            await late.execute(text("UPDATE lite_counters SET value = 2"))
-    error = errors.translate(raised.value)
-    assert error is not None
-    assert (type(error), error.code, error.retryable) == (errors.SerializationFailure, "SQLITE_BUSY_SNAPSHOT", True)
 
 
 async def in_the_database(db: Database) -> None:

@@ -1,6 +1,5 @@
 """What a database refuses becomes an error of `repo` by its code; what is not the database's stays as it is."""
 
-import asyncio
 import enum
 import re
 import uuid
@@ -197,16 +196,6 @@ async def test_a_statement_that_the_database_does_not_understand(things: Things,
     assert "\n" not in str(error)
 
 
-async def test_a_write_in_a_transaction_that_only_reads(things: Things, db: Database) -> None:
-    """The database itself refuses what comes as text, and it is ReadOnlyScope, as for the verbs."""
-    for scope in (db.transaction(read_only=True), db.snapshot()):
-        with pytest.raises(errors.ReadOnlyScope) as raised:
-            async with scope as reading:
-                await reading.execute(text("UPDATE border_things SET size = 1"))
-        assert raised.value.code in ("SQLITE_READONLY", "25006")
-    assert (await things.get_one(1001)).size == 0
-
-
 async def test_what_follows_a_caught_error_names_it(db: Database, things: Things) -> None:
     """A call after a failed statement is TransactionFailed, caused by the first error."""
     with pytest.raises(TransactionFailed):
@@ -214,25 +203,6 @@ async def test_what_follows_a_caught_error_names_it(db: Database, things: Things
             first = await caught(tx.scalar(text("SELEC 1")))
             second = await caught(Things(tx).count())
             assert (type(second), second.__cause__) == (TransactionFailed, first)
-
-
-async def test_two_that_cannot_be_put_in_any_order(db: Database, things: Things) -> None:
-    """Of two serializable transactions that read what the other writes, one fails, retryable, or they take turns."""
-    both = asyncio.Barrier(2)
-
-    async def swap(name: str) -> None:
-        async with db.transaction(isolation="SERIALIZABLE") as tx:
-            count = await Things(tx).count()
-            if not db.dialect.one_writer:
-                await both.wait()
-            await Things(tx).add(Thing(id=ord(name), size=count))
-
-    results = await asyncio.gather(swap("a"), swap("b"), return_exceptions=True)
-    failed = [error for error in results if error is not None]
-    expected = [] if db.dialect.one_writer else [(errors.SerializationFailure, "40001", True)]
-    assert [
-        (type(error), getattr(error, "code", None), getattr(error, "retryable", None)) for error in failed
-    ] == expected
 
 
 async def _work_of(db: Database, work: Callable[[Session], object]) -> object:

@@ -182,7 +182,7 @@ async def seed(db: Database) -> None:
     await Authors(db).add(Author(id=102, name="other"))
     await Libraries(db).add(Library(country=SECRET, city=SECRET))
     await Books(db).add(Book(id=101, title=SECRET, author_id=101, editor_id=102, country=SECRET, city=SECRET))
-    await Paints(db).add(Paint(id=101, name=SECRET, shade=SECRET))
+    await Paints(db).add_many([{"id": 101, "name": SECRET}, {"id": 102, "shade": SECRET}])
     await Tags(db).add(Tag(id=101, name=SECRET))
     if db.dialect.name == "postgresql":
         await db.create_all(OnPostgres.metadata)

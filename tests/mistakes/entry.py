@@ -41,8 +41,8 @@ class Told:
     columns: tuple[str, ...] = ()
     retryable: bool | None = None
     """None means as the class says."""
-    cause: tuple[str, ...] = ("sqlite3", "asyncpg")
-    """Out of which packages the cause comes; empty if there is none."""
+    cause: tuple[str | None, ...] = ("sqlite3", "asyncpg")
+    """Out of which packages the cause comes; None, or nothing at all, if there is none."""
 
     @property
     def again(self) -> bool:
@@ -62,6 +62,12 @@ def _comes_from(error: RepoError) -> str | None:
     return None if cause is None else type(cause).__module__.partition(".")[0]
 
 
+class Fine(str):
+    """What happens instead, where it is no mistake at all."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Mistake:
     """One mistake: the ways in which it can be made, and what comes of each of them."""
@@ -69,7 +75,7 @@ class Mistake:
     what: str
     ways: tuple[Way, ...]
     told: Mapping[str, Told | str]
-    """By the name of the database; a text says why it never happens there."""
+    """By the name of the database; a text says why nothing is raised there."""
 
 
 def mistake(what: str, *ways: Way, sqlite: Told | str, postgresql: Told | str) -> Mistake:

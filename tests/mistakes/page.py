@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import fill
 
-from tests.mistakes.entry import Mistake, Told
+from tests.mistakes.entry import Fine, Mistake, Told
 from tests.mistakes.table import SECTIONS
 
 PAGE = Path(__file__).parents[2] / "docs" / "mistakes.md"
@@ -72,7 +72,7 @@ def _place(told: Told) -> str:
 
 def _code(told: Told | str, *, shown: bool) -> str:
     if isinstance(told, str):
-        return f"never: {told}"
+        return told if isinstance(told, Fine) else f"never: {told}"
     return " or ".join(f"`{code}`" if code else "none" for code in told.codes) if shown else ""
 
 

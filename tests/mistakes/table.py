@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from tests.mistakes import rows, values
+from tests.mistakes import connections, others, rows, statements, storage, values
 from tests.mistakes.entry import Mistake
 
 
@@ -23,4 +23,8 @@ SECTIONS: tuple[Section, ...] = (
         rows.MISTAKES,
     ),
     Section("Values", "Sent by the same ways, or read.", values.MISTAKES),
+    Section("Statements and answers", "Through the `Database`, a transaction or a snapshot.", statements.MISTAKES),
+    Section("What others do meanwhile", "In transactions and programs that run at the same time.", others.MISTAKES),
+    Section("Connections", "However the database is asked.", connections.MISTAKES),
+    Section("Storage", "Of the file that the database is.", storage.MISTAKES),
 )

@@ -7,10 +7,10 @@ from sqlalchemy import select, true, update
 from repo import Transaction
 from repo.errors import InvalidValue
 from tests.mistakes import Libraries, Mood, Paint, Paints
-from tests.mistakes.entry import Bench, Mistake, Told, mistake
+from tests.mistakes.entry import Bench, Fine, Mistake, Told, mistake
 from tests.mistakes.rows import change, rows
 
-STORED = "it is stored"
+STORED = Fine("it is stored")
 
 
 def told(*codes: str | None, cause: tuple[str, ...] = ("sqlite3", "asyncpg", "builtins")) -> Told:
@@ -24,7 +24,7 @@ async def _stream(bench: Bench) -> None:
 
 
 async def _session(tx: Transaction) -> None:
-    await tx.session.get(Paint, 101)
+    await tx.session.get(Paint, 102)
 
 
 def _by_key(key: object) -> tuple[Callable[[Transaction], Awaitable[object]], ...]:
@@ -104,13 +104,13 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     mistake(
         "a value that the `Enum` of its column does not know, read",
-        change(lambda tx: Paints(tx).get(101)),
+        change(lambda tx: Paints(tx).get(102)),
         change(lambda tx: Paints(tx).all()),
         change(lambda tx: tx.scalars(select(Paint))),
         change(lambda tx: tx.rows(select(Paint.shade))),
         change(lambda tx: tx.execute(select(Paint))),
         change(lambda tx: tx.execute(update(Paint).values(size=1).returning(Paint.shade))),
-        change(lambda tx: Paints(tx).update(101, size=1)),
+        change(lambda tx: Paints(tx).update(102, size=1)),
         change(_session),
         _stream,
         sqlite=told(None),
