@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import exc, insert
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
-from repo import ConstraintViolation, Database, ForeignKeyViolation, RepoError, UniqueViolation, errors
-from tests.mistakes import SECRET, Author, Authors, Base, Book, Books, caught, seed
+from repo import ConstraintViolation, Database, ForeignKeyViolation, RepoError, errors
+from tests.mistakes import Author, Authors, Base, Book, Books, caught, seed
 
 
 @pytest.fixture
@@ -43,21 +42,12 @@ async def test_what_is_left_to_do_after_an_error_is_not_disturbed_by_looking_int
     assert [book.id for book in await Books(seeded).all()] == [8, 101]
 
 
-async def test_translate_serves_sessions_of_the_users_own(url: str) -> None:
-    """`errors.translate` says what a flush outside of `repo` has raised; the engine has no listener of ours."""
-    async with Database(url) as db:
-        await seed(db)
-    engine = create_async_engine(url)
-    async with AsyncSession(engine) as session:
-        session.add(Author(email=SECRET, name="new"))
-        with pytest.raises(exc.IntegrityError) as raised:
-            await session.flush()
-    await engine.dispose()
-    error = errors.translate(raised.value, Base.metadata)
-    assert isinstance(error, UniqueViolation)
-    assert (error.constraint, error.table, error.columns) == ("uq_authors_email", "authors", ("email",))
+def test_translate_leaves_alone_what_it_does_not_know() -> None:
+    """An error of ours stays itself; one that is neither the database's nor SQLAlchemy's is None."""
+    error = RepoError("ours")
     assert errors.translate(error) is error
-    assert errors.translate(ValueError("not the database's")) is None
+    unknown = (ValueError("the application's"), ConnectionRefusedError(), TimeoutError(), LookupError("no trace"))
+    assert [errors.translate(each) for each in unknown] == [None] * 4
 
 
 async def test_whoever_knows_sqlalchemy_finds_its_errors(seeded: Database) -> None:

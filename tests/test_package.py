@@ -25,6 +25,7 @@ HOUSE = (
     *("dialects.base", "dialects.sqlite", "dialects.postgresql", "dialects.registry", "dialects"),
     *(
         "engine.values",
+        "engine.meanings",
         "engine.border",
         "engine.conditions",
         "engine.execution",

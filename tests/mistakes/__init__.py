@@ -256,6 +256,28 @@ WAYS: tuple[Callable[[Database, str, Row], Awaitable[object]], ...] = (
 """Each makes one wrong row arrive."""
 
 
+NEW_ID = 900
+"""A key that no row has."""
+
+
+async def upsert(db: Database, table: str, row: Row) -> object:
+    repository = REPOSITORIES[table]
+    return await repository(db).upsert(repository.model(id=NEW_ID, **row), on="id")
+
+
+async def upsert_many(db: Database, table: str, row: Row) -> object:
+    return await REPOSITORIES[table](db).upsert_many([{"id": NEW_ID, **row}], on="id")
+
+
+async def get_or_add(db: Database, table: str, row: Row) -> object:
+    repository = REPOSITORIES[table]
+    return await repository(db).get_or_add(repository.model(id=NEW_ID, **row), on="id")
+
+
+UPSERTS = (upsert, upsert_many, get_or_add)
+"""Each makes one wrong row arrive that has no key of its own yet."""
+
+
 async def caught(doing: Awaitable[object]) -> RepoError:
     """The error that it raises."""
     try:

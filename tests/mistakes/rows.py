@@ -14,7 +14,7 @@ from repo import (
     UniqueViolation,
 )
 from repo.errors import ExclusionViolation
-from tests.mistakes import SECRET, WAYS, Author, Authors, Books, Libraries, Review, Reviews, Row, transacted
+from tests.mistakes import SECRET, UPSERTS, WAYS, Author, Authors, Books, Libraries, Review, Reviews, Row, transacted
 from tests.mistakes.entry import Bench, Mistake, Told, Way, mistake
 
 CODES: Mapping[type[ConstraintViolation], tuple[str, str]] = {
@@ -46,8 +46,9 @@ def unnamed(made_up: str, told: dict[str, Told]) -> dict[str, Told]:
 
 
 def rows(table: str, row: Row) -> tuple[Way, ...]:
-    """All the ways in which a row can come."""
-    return tuple(_row(way, table, row) for way in WAYS)
+    """All the ways in which a row can come; where it brings its primary key, an upsert is no mistake."""
+    ways = WAYS if {"id", "country"} & row.keys() and table != "books" else (*WAYS, *UPSERTS)
+    return tuple(_row(way, table, row) for way in ways)
 
 
 def _row(way: Callable[..., Awaitable[object]], table: str, row: Row) -> Way:

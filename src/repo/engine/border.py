@@ -5,11 +5,10 @@ from contextlib import contextmanager
 
 from sqlalchemy import MetaData
 from sqlalchemy import exc as sa_exc
-from sqlalchemy.orm import exc as orm_exc
 
 from repo import errors
 from repo.dialects import registry
-from repo.engine.values import misfit
+from repo.engine.meanings import meaning
 from repo.errors import RepoError
 
 About = MetaData | Callable[[], MetaData | None] | None
@@ -56,7 +55,7 @@ def committing(about: About = None, *, read_only: bool = False) -> Iterator[None
 def connecting(where: str) -> Iterator[None]:
     """Translate what is raised while a connection is made; drivers raise bare errors there."""
     try:
-        with border():
+        with border(), _knowing_its_options():
             yield
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__
@@ -67,12 +66,17 @@ def connecting(where: str) -> Iterator[None]:
         error.message = f"no connection to {where}: {error}"
         error.args = (error.message,)
         raise
+
+
+@contextmanager
+def _knowing_its_options() -> Iterator[None]:
+    """Translate what is raised by a driver that is given an option which it does not have."""
+    try:
+        yield
     except (TypeError, sa_exc.ArgumentError) as error:
         if isinstance(error, TypeError) and "keyword argument" not in str(error):
             raise
-        raise errors.ConfigurationError(
-            f"no connection to {where}: the driver does not know an option: {error}"
-        ) from error
+        raise errors.ConfigurationError(f"the driver does not know an option: {error}") from error
 
 
 def _cause(error: BaseException, translated: RepoError) -> BaseException | None:
@@ -88,36 +92,4 @@ def _translate(error: BaseException, metadata: MetaData | None) -> RepoError | N
     """By the driver's code; where there is none, by what SQLAlchemy makes of it."""
     found = (dialect.translate(error, metadata) for dialect in registry.DIALECTS.values())
     by_code = next((result for result in found if result is not None), None)
-    return by_code or _translate_sqlalchemy(error, metadata) or misfit(error, metadata, sent=False)
-
-
-def _translate_sqlalchemy(error: BaseException, metadata: MetaData | None) -> RepoError | None:
-    """What SQLAlchemy raises by itself, and what its drivers raise without a code."""
-    match error:
-        case orm_exc.StaleDataError():
-            return errors.StaleData(
-                "the row was changed or deleted by someone else since the entity was read; "
-                "read it again and repeat the change"
-            )
-        case sa_exc.MultipleResultsFound():
-            return errors.MultipleFound("more than one row meets the condition")
-        case sa_exc.NoResultFound():
-            return errors.NotFound("no row meets the condition")
-        case sa_exc.TimeoutError():
-            return errors.PoolTimeout("no connection of the pool became free: the engine is used beside `repo`, too")
-        case sa_exc.PendingRollbackError():
-            return errors.TransactionFailed("an earlier statement failed, so nothing can be done before a rollback")
-        case sa_exc.DBAPIError() if error.connection_invalidated:
-            return errors.ConnectionLost("the connection broke")
-        case sa_exc.StatementError(orig=RepoError() as ours):
-            return ours
-        case sa_exc.StatementError(orig=sa_exc.InvalidRequestError() as said):
-            return errors.InvalidStatement(str(said.args[0]))
-        case sa_exc.StatementError() if not isinstance(error, sa_exc.DBAPIError):
-            # Raised while parameters are prepared. Its own text shows them.
-            orig = error.orig or error
-            return misfit(orig, metadata, sent=True) or errors.InvalidValue(
-                f"a value that is sent does not fit its type, or a default cannot be made: {type(orig).__name__}; "
-                "its cause says more"
-            )
-    return None
+    return by_code or meaning(error, metadata)
