@@ -15,6 +15,7 @@ from sqlalchemy import make_url
 
 from repo import Database
 from repo.testing import PostgresUnavailable, postgres_url
+from tests.proxy import Proxy, in_front_of
 
 
 def pytest_report_header() -> str:
@@ -51,6 +52,15 @@ async def db(url: str) -> AsyncIterator[Database]:
     """An open `Database` on `url`."""
     async with Database(url) as database:
         yield database
+
+
+@pytest.fixture
+async def proxy(db: Database) -> AsyncIterator[Proxy]:
+    """A proxy in front of the server of `db`."""
+    if not db.dialect.remote:
+        pytest.skip("feature: a server behind a network")
+    async with in_front_of(db.engine.url.host or "127.0.0.1", db.engine.url.port or 5432) as made:
+        yield made
 
 
 @asynccontextmanager

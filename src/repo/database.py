@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -19,11 +20,11 @@ from repo.dialects.base import TransactionOptions, check_seconds
 from repo.engine import execution
 from repo.engine.admission import Holder, Permits, inside
 from repo.engine.connections import Connections
-from repo.errors import ConfigurationError, UsageError
+from repo.errors import ConfigurationError, ConnectionLost, UsageError, translate
 from repo.events import Hook
 from repo.gather import finish
 from repo.scopes.batching import Batches, Lookup
-from repo.scopes.call import Call, calling
+from repo.scopes.call import Call, Trace, calling
 from repo.scopes.scope import Scope
 from repo.scopes.snapshot import Snapshot
 from repo.scopes.transaction import Transaction
@@ -31,6 +32,9 @@ from repo.scopes.transaction import Transaction
 T = TypeVar("T")
 
 _PING = text("SELECT 1")
+
+DEAD = 2.0
+"""Seconds within which it shows that a connection was dead before it was used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +244,7 @@ class Database(Scope):
                 trace.connected(self._connections.number(connection))
                 if writes:
                     return await self._write(connection, call)
-                return await connection.run_sync(self._read, call)
+                return await self._read(connection, call, trace)
 
     async def look_up(self, lookup: Lookup[T]) -> T:
         return await self._batches.look_up(self, lookup)
@@ -262,8 +266,21 @@ class Database(Scope):
                 "(Users(tx), or users.using(tx)); if it is meant, say db.independent()"
             )
 
-    def _read(self, connection: Connection, call: Call[T]) -> T:
-        """One call without BEGIN and COMMIT."""
+    async def _read(self, connection: AsyncConnection, call: Call[T], trace: Trace) -> T:
+        """One call without BEGIN and COMMIT; once more, if its connection proves to have been dead."""
+        sent = time.monotonic()
+        try:
+            return await connection.run_sync(self._read_alone, call)
+        except Exception as error:
+            lost = isinstance(translate(error), ConnectionLost)
+            # Later, it may be what was asked that somebody has stopped, or that broke the server.
+            if not lost or time.monotonic() - sent > DEAD or not call.repeatable():
+                raise
+        async with self._connections.instead_of(connection) as other:
+            trace.connected(self._connections.number(other))
+            return await other.run_sync(self._read_alone, call)
+
+    def _read_alone(self, connection: Connection, call: Call[T]) -> T:
         self.dialect.autocommit(connection)
         return self._limited(connection, call)
 

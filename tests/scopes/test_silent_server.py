@@ -1,7 +1,6 @@
 """A server that stops answering: clean-up is bounded in time, and what is left of a connection is thrown away."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 
@@ -13,6 +12,7 @@ from repo import Database, gather
 from repo.dialects.postgresql import driver
 from repo.engine import connections
 from repo.errors import CommitOutcomeUnknown, ConnectionLost, TransactionFailed
+from tests.proxy import Proxy
 from tests.scopes.models import Account, Accounts
 
 PATIENCE = 0.2
@@ -22,82 +22,14 @@ BOUND = 20.0
 """Seconds within which all must be over, on a slow machine, too; without a bound it takes for ever."""
 
 
-class Proxy:
-    """Passes bytes on to a server and back until it falls silent; then it keeps the connections, and loses the bytes.
-
-    As when the network between them is cut: nobody is told.
-    """
-
-    def __init__(self, host: str, port: int) -> None:
-        self.server = (host, port)
-        self.silent = asyncio.Event()
-        self.clients: set[asyncio.StreamWriter] = set()
-        """Connections that a client keeps open."""
-        self.left = asyncio.Event()
-        """Set when there is none, and when one is closed."""
-        self.writers: list[asyncio.StreamWriter] = []
-        self.tasks: list[asyncio.Task[None]] = []
-
-    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Connect a new client to the server."""
-        from_server, to_server = await asyncio.open_connection(*self.server)
-        self.clients.add(writer)
-        self.writers += [writer, to_server]
-        self.tasks += [
-            asyncio.create_task(self.pass_on(reader, to_server, client=writer)),
-            asyncio.create_task(self.pass_on(from_server, writer)),
-        ]
-
-    async def pass_on(
-        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, client: asyncio.StreamWriter | None = None
-    ) -> None:
-        """Pass on what comes until one side closes, which the other is told only by a proxy that is not silent."""
-        with contextlib.suppress(ConnectionError):
-            while data := await source.read(65536):
-                if not self.silent.is_set():
-                    target.write(data)
-        if client is not None:
-            self.clients.discard(client)
-            self.left.set()
-        if not self.silent.is_set():
-            target.close()
-
-    async def deserted(self) -> None:
-        """Wait until no client has a connection open."""
-        while self.clients:
-            self.left.clear()
-            await self.left.wait()
-
-    async def close(self) -> None:
-        """Break every connection."""
-        for writer in self.writers:
-            writer.transport.abort()
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
-
-
-@pytest.fixture
-async def proxy(db: Database) -> AsyncIterator[tuple[Proxy, int]]:
-    """A proxy in front of the server, and its port."""
-    url = db.engine.url
-    if not db.dialect.remote:
-        pytest.skip("feature: a server behind a network")
-    made = Proxy(url.host or "127.0.0.1", url.port or 5432)
-    listener = await asyncio.start_server(made.accept, "127.0.0.1", 0)
-    yield made, listener.sockets[0].getsockname()[1]
-    listener.close()
-    await made.close()
-
-
 @pytest.fixture
 async def remote(
-    url: str, accounts: Accounts, proxy: tuple[Proxy, int], monkeypatch: pytest.MonkeyPatch
+    url: str, accounts: Accounts, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Database]:
     """A `Database` behind the proxy with one account in it, and with open connections; it waits for little."""
     await accounts.add(Account(owner="Ada"))
-    async with Database(make_url(url).set(host="127.0.0.1", port=proxy[1]), pool_size=3) as db:
-        await gather(*(Accounts(db).get(1) for _ in range(6)))
+    async with Database(make_url(url).set(host="127.0.0.1", port=proxy.port), pool_size=3) as db:
+        await gather(*(Accounts(db).count() for _ in range(6)))
         for module, name in ((connections, "CLEAN_UP"), (connections, "OPENING"), (driver, "FAREWELL")):
             monkeypatch.setattr(module, name, PATIENCE)
         yield db
@@ -217,12 +149,12 @@ async def assert_whole(db: Database, proxy: Proxy) -> None:
 
 @pytest.mark.parametrize("work", WORKS)
 async def test_clean_up_is_bounded(
-    remote: Database, proxy: tuple[Proxy, int], work: Callable[[Database, Proxy], Awaitable[None]]
+    remote: Database, proxy: Proxy, work: Callable[[Database, Proxy], Awaitable[None]]
 ) -> None:
     """When the server does not answer any more, what is cancelled ends all the same, and gives its place back."""
-    task = await cancelled(work(remote, proxy[0]), proxy[0])
+    task = await cancelled(work(remote, proxy), proxy)
     assert task.cancelled()
-    await assert_whole(remote, proxy[0])
+    await assert_whole(remote, proxy)
 
 
 async def write_or_not(db: Database, proxy: Proxy) -> None:
@@ -246,29 +178,27 @@ async def commit_reads(db: Database, proxy: Proxy) -> None:
 
 
 @pytest.mark.parametrize("work", [write_or_not, commit, commit_reads])
-async def test_commit(
-    remote: Database, proxy: tuple[Proxy, int], work: Callable[[Database, Proxy], Awaitable[None]]
-) -> None:
+async def test_commit(remote: Database, proxy: Proxy, work: Callable[[Database, Proxy], Awaitable[None]]) -> None:
     """What a COMMIT has done that gets no answer, nobody knows: that says more than that it was cancelled."""
-    task = await cancelled(work(remote, proxy[0]), proxy[0])
+    task = await cancelled(work(remote, proxy), proxy)
     error = task.exception()
     assert type(error) is (ConnectionLost if work is commit_reads else CommitOutcomeUnknown)
     assert "did not answer COMMIT in time" in str(error)
     assert error.retryable is (work is commit_reads)
-    await assert_whole(remote, proxy[0])
+    await assert_whole(remote, proxy)
 
 
-async def test_an_error_leaves_a_transaction(remote: Database, proxy: tuple[Proxy, int]) -> None:
+async def test_an_error_leaves_a_transaction(remote: Database, proxy: Proxy) -> None:
     """An error that leaves the block is not held up for long by a ROLLBACK that is not answered."""
     with pytest.raises(ZeroDivisionError):
         async with asyncio.timeout(BOUND), remote.transaction() as tx:
             await Accounts(tx).update(1, balance=1)
-            proxy[0].silent.set()
+            proxy.silent.set()
             raise ZeroDivisionError
-    await assert_whole(remote, proxy[0])
+    await assert_whole(remote, proxy)
 
 
-async def test_an_error_leaves_a_savepoint(remote: Database, proxy: tuple[Proxy, int]) -> None:
+async def test_an_error_leaves_a_savepoint(remote: Database, proxy: Proxy) -> None:
     """A savepoint that cannot be rolled back fails its transaction, which says why."""
     with pytest.raises(TransactionFailed, match=r"did not answer within 0.2 s"):
         async with asyncio.timeout(BOUND), remote.transaction() as tx:
@@ -276,27 +206,27 @@ async def test_an_error_leaves_a_savepoint(remote: Database, proxy: tuple[Proxy,
             with pytest.raises(ZeroDivisionError):
                 async with tx.savepoint():
                     await Accounts(tx).update(1, balance=2)
-                    proxy[0].silent.set()
+                    proxy.silent.set()
                     raise ZeroDivisionError
             await Accounts(tx).count()
-    await assert_whole(remote, proxy[0])
+    await assert_whole(remote, proxy)
 
 
-async def test_close(remote: Database, proxy: tuple[Proxy, int]) -> None:
+async def test_close(remote: Database, proxy: Proxy) -> None:
     """``close()`` ends although no connection says good-bye."""
-    proxy[0].silent.set()
-    await assert_whole(remote, proxy[0])
+    proxy.silent.set()
+    await assert_whole(remote, proxy)
 
 
 async def test_an_engine_of_the_users_own(
-    url: str, accounts: Accounts, proxy: tuple[Proxy, int], monkeypatch: pytest.MonkeyPatch
+    url: str, accounts: Accounts, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What `repo` does by itself is bounded on an engine that was given, too."""
     monkeypatch.setattr(connections, "CLEAN_UP", PATIENCE)
     await accounts.add(Account(owner="Ada"))
-    engine = create_async_engine(make_url(url).set(host="127.0.0.1", port=proxy[1]))
+    engine = create_async_engine(make_url(url).set(host="127.0.0.1", port=proxy.port))
     async with Database(engine) as db:
-        task = await cancelled(think(db, proxy[0]), proxy[0])
+        task = await cancelled(think(db, proxy), proxy)
         assert task.cancelled()
         assert (db.stats.checked_out, db.stats.waiting) == (0, 0)
     await engine.dispose()

@@ -66,17 +66,30 @@ class Connections:
         self._leases += 1
         try:
             self._refuse_misuse()
-            with connecting(self.where):
-                connection = await _opened(self.engine.connect())
-            try:
+            async with self._connected() as connection:
                 yield connection
-            finally:
-                await finish(self._close(connection))
         finally:
             self._leases -= 1
             self.permits.release(holder)
             if self._idle is not None and not self._leases and not self._idle.done():
                 self._idle.set_result(None)
+
+    @asynccontextmanager
+    async def instead_of(self, broken: AsyncConnection) -> AsyncIterator[AsyncConnection]:
+        """A connection in place of a broken one, by the same permit."""
+        await finish(_throw_away(broken))
+        async with self._connected() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        """A connection of the pool, which gets it back."""
+        with connecting(self.where):
+            connection = await _opened(self.engine.connect())
+        try:
+            yield connection
+        finally:
+            await finish(self._close(connection))
 
     async def commit(self, sending: Coroutine[Any, Any, None], options: TransactionOptions, about: About) -> None:
         """COMMIT, to its end even when cancelled; a server that falls silent then has bounded time.

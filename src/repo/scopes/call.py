@@ -27,6 +27,8 @@ class Call(Generic[T]):
     """None: who knows? Where writes are refused it may try; where they need more, it gets that."""
     metadata: About = None
     """Where to look up the names of constraints."""
+    repeatable: Callable[[], bool] = lambda: True
+    """Whether a read is sure to change nothing, however often it is done; asked only after a failure."""
 
 
 _numbers = itertools.count(1)

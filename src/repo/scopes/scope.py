@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, TypeVar, overload
 
-from sqlalchemy import Executable, MetaData, Result, Row, Table
+from sqlalchemy import CompoundSelect, Executable, MetaData, Result, Row, Select, Table, TextualSelect, UpdateBase
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.visitors import iterate
 
 from repo.dialects.base import Dialect
 from repo.engine import execution
@@ -105,7 +106,13 @@ class Scope(ABC):
         about = (lambda: _metadata(statement)) if reads or writes else None
         if verb == "execute" and not writes and not reads:
             writes = None
-        return Call(verb, work, writes=writes, metadata=about)
+        return Call(verb, work, writes=writes, metadata=about, repeatable=lambda: _only_reads(statement))
+
+
+def _only_reads(statement: Any) -> bool:
+    """Whether nothing in a statement can write, as a text can, or an INSERT in front of a SELECT."""
+    parts = iterate(statement) if isinstance(statement, Select | CompoundSelect) else [None]
+    return not any(part is None or isinstance(part, UpdateBase | TextualSelect) for part in parts)
 
 
 def _metadata(statement: Any) -> MetaData | None:

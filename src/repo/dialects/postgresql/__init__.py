@@ -11,7 +11,7 @@ from sqlalchemy.util import await_only
 
 from repo.dialects.base import Dialect, EngineSettings, TransactionOptions
 from repo.dialects.postgresql import limits
-from repo.dialects.postgresql.driver import connect
+from repo.dialects.postgresql.driver import connect, watch
 from repo.dialects.postgresql.errors import UNSENDABLE, translate
 from repo.errors import ConfigurationError, InvalidValue, RepoError
 
@@ -46,11 +46,11 @@ class PostgreSQL(Dialect):
         # would run to its end; and queries of an application rarely earn the compilation back.
         connect_args = {"server_settings": {"jit": "off"}, "async_creator_fn": connect, **_numbers(url)}
         url = url.difference_update_query(_NUMBERS)
-        options = {"connect_args": connect_args, "pool_pre_ping": True}
-        return EngineSettings(url=url, options=options)
+        return EngineSettings(url=url, options={"connect_args": connect_args})
 
     def configure(self, engine: AsyncEngine) -> None:
         event.listen(engine.sync_engine, "handle_error", limits.keep)
+        watch(engine)
 
     def autocommit(self, connection: Connection) -> None:
         connection.execution_options(isolation_level="AUTOCOMMIT")
