@@ -1,12 +1,15 @@
+import pickle
 import warnings
 from collections.abc import AsyncIterator
+from inspect import getmodule
 
 import pytest
-from sqlalchemy import Engine, ForeignKey, create_engine, select
+from sqlalchemy import Engine, ForeignKey, create_engine, inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from repo import Database, Repository
+from repo.engine import unloaded
 from repo.errors import NotLoaded
 
 
@@ -20,6 +23,7 @@ class Author(Base):
     name: Mapped[str]
     life: Mapped[str] = mapped_column(default="long", deferred=True)
     books: Mapped[list["Book"]] = relationship(back_populates="author")
+    rivals: Mapped[list["Book"]] = relationship(viewonly=True, lazy="raise")
 
 
 class Book(Base):
@@ -93,6 +97,47 @@ async def test_deferred_columns(library: Database) -> None:
     assert (await Authors(library).get_one(1, load=Author.life)).life == "long"
 
 
+async def test_what_the_model_itself_refuses(library: Database) -> None:
+    """``lazy="raise"`` of the model is the same error, with the ``load=`` to write."""
+    author = await Authors(library).get_one(1)
+    with pytest.raises(NotLoaded, match=r"Author\.rivals was not loaded .* load=Author\.rivals"):
+        _ = author.rivals
+    assert [book.id for book in (await Authors(library).load(author, Author.rivals)).rivals] == [1]
+
+
+async def test_after_every_verb(library: Database) -> None:
+    """It is so with every entity that a verb gives, and after a journey as a pickle."""
+    authors = Authors(library)
+    given = [
+        await authors.add(Author(id=2, name="new")),
+        *await authors.add_many([{"id": 3, "name": "many"}, Author(id=4, name="more")], returning=True),
+        await authors.update(1, name="key"),
+        await authors.update(await authors.get_one(1), name="entity"),
+        *await authors.update_where(Author.id == 1, values={"name": "where"}, returning=True),
+        await authors.get_one(1, load=Author.life),
+        *await authors.delete_where(Author.name == "new", returning=True),
+    ]
+    assert len(given) == 8
+    for author in [*given, *pickle.loads(pickle.dumps(given))]:
+        with pytest.raises(NotLoaded, match=r"^Author\.books was not loaded"):
+            _ = author.books
+
+
+async def test_what_a_commit_has_forgotten(library: Database) -> None:
+    """In a session that expires its entities, using one after the commit says why, and what to do."""
+    async with AsyncSession(library.engine) as session:
+        author = await Authors(session).get_one(1, load=Author.books)
+        await session.commit()
+        with pytest.raises(NotLoaded, match=r"^this Author has forgotten books, id, .*name, .* expire_on_commit=False"):
+            _ = author.name
+        with pytest.raises(NotLoaded, match=r"^Author\.books"):
+            _ = author.books
+        await session.refresh(author)
+        assert author.name == "Ada"
+        await session.rollback()
+        assert await session.run_sync(lambda _: author.name) == "Ada"
+
+
 async def test_inside_a_greenlet_it_loads(library: Database) -> None:
     """Code of SQLAlchemy's synchronous style, in ``run_sync``, loads as ever."""
     async with library.transaction() as tx:
@@ -125,3 +170,4 @@ async def test_sqlalchemy_has_the_place_for_it(library: Database) -> None:
     implementation = Author.books.impl
     assert callable(implementation.callable_)
     assert hasattr(implementation.callable_, "refuses")
+    assert getmodule(inspect(Author).class_manager.expired_attribute_loader) is unloaded

@@ -1,17 +1,19 @@
 """A relationship that was not loaded says so, in place of hidden I/O that cannot happen.
 
-SQLAlchemy loads such a relationship, or a deferred column, when it is used. Under asyncio that works
-inside of a session's greenlet only; elsewhere it ends in ``MissingGreenlet``, in a
-``DetachedInstanceError``, or in a coroutine that nobody awaits. The place where it would begin has no
-public hook, so this module, and no other, replaces a private function of SQLAlchemy's:
-``impl.callable_`` of the attribute. Where a SQLAlchemy has no such thing, its own errors are what the
-user sees; a test notices.
+SQLAlchemy loads such a relationship, a deferred column, or what an entity has forgotten when its
+session committed, when it is used. Under asyncio that works inside of a session's greenlet only;
+elsewhere it ends in ``MissingGreenlet``, in a ``DetachedInstanceError``, or in a coroutine that
+nobody awaits. The places where it would begin have no public hook, so this module, and no other,
+replaces two private functions of SQLAlchemy's: ``impl.callable_`` of an attribute, and
+``expired_attribute_loader`` of a class. Where a SQLAlchemy has no such thing, its own errors are what
+the user sees; a test notices.
 """
 
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakSet
 
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import InstanceState, Mapper, PassiveFlag
 from sqlalchemy.orm.base import LoaderCallableStatus
 from sqlalchemy.orm.exc import DetachedInstanceError
@@ -32,14 +34,34 @@ def refuse_hidden_loads(mapper: Mapper[Any]) -> None:
                 pending.extend(relationship.mapper for relationship in each.relationships)
                 for attribute in each.attrs:
                     _wrap(each.class_, attribute.key)
+                _wrap_expired(each)
 
 
 def _wrap(model: type[Any], name: str) -> None:
     """Replace the function that loads one attribute when it is used, if it has one."""
-    implementation: Any = getattr(getattr(model, name), "impl", None)
+    implementation: Any = getattr(getattr(model, name, None), "impl", None)
     load = getattr(implementation, "callable_", None)
     if load is not None and not hasattr(load, "refuses"):
         implementation.callable_ = _refusing(load, model.__name__, name)
+
+
+def _wrap_expired(mapper: Mapper[Any]) -> None:
+    """Replace the function that reads what an entity has forgotten, as it does when its session commits."""
+    manager: Any = mapper.class_manager
+    load = getattr(manager, "expired_attribute_loader", None)
+    if load is None:
+        return
+
+    def refuse(state: InstanceState[Any], names: set[str], passive: PassiveFlag) -> Any:
+        if in_greenlet() or not passive & PassiveFlag.SQL_OK or _is_synchronous(state):
+            return load(state, names, passive)
+        raise NotLoaded(
+            f"this {mapper.class_.__name__} has forgotten {', '.join(sorted(names))}, and using them cannot read them "
+            "again: that would be hidden I/O. A session forgets what its entities hold when it rolls back, and when it "
+            "commits, unless it is made with expire_on_commit=False; await session.refresh(entity) reads them again"
+        )
+
+    manager.expired_attribute_loader = refuse
 
 
 def _refusing(load: Callable[..., Any], model: str, name: str) -> Callable[..., Any]:
@@ -52,7 +74,8 @@ def _refusing(load: Callable[..., Any], model: str, name: str) -> Callable[..., 
             # What needs no SQL is there still: None for a foreign key without a value, or an
             # entity that the session has already.
             value = load(state, passive & ~PassiveFlag.SQL_OK, *args, **options)
-        except DetachedInstanceError:
+        except (DetachedInstanceError, InvalidRequestError):
+            # It is in no session; or the model itself says that it must not be loaded so.
             value = LoaderCallableStatus.PASSIVE_NO_RESULT
         if value is LoaderCallableStatus.PASSIVE_NO_RESULT:
             raise NotLoaded(
