@@ -20,6 +20,7 @@ from repo.engine.conditions import (
     identity,
     in_parts,
     mapper_of,
+    metadata_of,
     not_found,
     ordering,
 )
@@ -69,13 +70,13 @@ class Reads(Generic[M]):
         values = identity(self._mapper, key)
         if lock is not None:
             return await self._read("get", self._finding(values, load, lock), lock)
-        alone = Call("get", self._finding(values, load), metadata=self.model.metadata)
+        alone = Call("get", self._finding(values, load), metadata=metadata_of(self._mapper))
         if not lookups.shareable(self._mapper, values):
             return await self.scope.perform(alone)
 
         def together(keys: Sequence[Key]) -> Call[list[M | None]]:
             work = partial(lookups.find, mapper=self._mapper, select=select_of, keys=keys)
-            return Call("get", work, metadata=self.model.metadata)
+            return Call("get", work, metadata=metadata_of(self._mapper))
 
         def select_of(keys: Sequence[Key]) -> Select[Any]:
             return self._select(by_identities(self._mapper, keys), load=load)
@@ -282,7 +283,7 @@ class Reads(Generic[M]):
             return work(own)
 
         locking = lock is not None
-        call = Call(verb, flushed if locking else work, writes=locking, metadata=self.model.metadata)
+        call = Call(verb, flushed if locking else work, writes=locking, metadata=metadata_of(self._mapper))
         return await self.scope.perform(call)
 
     def _check_stored(self, entity: Any) -> None:

@@ -8,7 +8,15 @@ from sqlalchemy import ColumnElement, inspect
 from sqlalchemy.orm import Session
 
 from repo.engine import bulk, changes, entities, rows
-from repo.engine.conditions import Condition, check_names, conditions, identity, new_values, not_found
+from repo.engine.conditions import (
+    Condition,
+    check_names,
+    conditions,
+    identity,
+    metadata_of,
+    new_values,
+    not_found,
+)
 from repo.errors import StaleData, UsageError
 from repo.reads import M, Reads
 from repo.scopes.call import Call
@@ -255,4 +263,4 @@ class Writes(Reads[M]):
 
     async def _write(self, verb: str, work: Callable[[Session], T]) -> T:
         """Let the scope do a piece of writing."""
-        return await self.scope.perform(Call(verb, work, writes=True, metadata=self.model.metadata))
+        return await self.scope.perform(Call(verb, work, writes=True, metadata=metadata_of(self._mapper)))

@@ -20,6 +20,7 @@ from sqlalchemy.orm import (
 )
 
 from repo import Database, Repository, StaleData, UsageError
+from tests.models import statements
 
 
 class Mapping(DeclarativeBase):
@@ -209,6 +210,18 @@ async def test_composites_expressions_and_hybrids_come_back(made: Database) -> N
     assert (plain.point, plain.total) == (Point(1, 6), 7)
     (many,) = await shapes.add_many([Shape(point=Point(3, 3), label="c")], returning=True)
     assert (many.point, many.total, many.label) == (Point(3, 3), 6, "C")
+
+
+async def test_what_is_computed_for_many_is_read_at_once(made: Database) -> None:
+    """Expressions of many rows are read by one query, when they are added and when they are changed."""
+    with statements(made) as sent:
+        added = await Shapes(made).add_many(({"x": n, "y": n} for n in range(50)), returning=True)
+    assert [shape.total for shape in added] == [2 * n for n in range(50)]
+    assert len([statement for statement in sent if statement.startswith("SELECT")]) == 1
+    with statements(made) as sent:
+        changed = await Shapes(made).update_where(true(), values={"y": 1}, returning=True)
+    assert ({shape.total - shape.x for shape in changed}, len(changed)) == ({1}, 50)
+    assert len([statement for statement in sent if statement.startswith("SELECT")]) == 2
 
 
 async def test_a_version_need_not_be_a_number(made: Database) -> None:

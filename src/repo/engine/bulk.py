@@ -22,7 +22,7 @@ from repo.engine.conditions import (
     not_found,
     stored,
 )
-from repo.engine.entities import complete
+from repo.engine.entities import complete_many, early
 from repo.engine.rows import AS_THEY_ARE, Group, Row, groups, plain_function
 from repo.errors import InvalidValue, RepoError, UsageError
 
@@ -32,7 +32,7 @@ def add(own: Session, mapper: Mapper[Any], dialect: Dialect, items: Sequence[Any
     own.flush()
     for group in groups(mapper, items, "add_many", first):
         model = group.shape.mapper
-        if len(model.tables) > 1:
+        if group.shape.needs_flush:
             for entity in _flushed(own, group):
                 own.expunge(entity)
         elif not (dialect.copies and _copy(own.connection(), dialect, group)):
@@ -46,19 +46,17 @@ def add_returning(own: Session, mapper: Mapper[Any], items: Sequence[Any], first
     added: list[Any] = []
     for group in groups(mapper, items, "add_many", first):
         model = group.shape.mapper
-        if len(model.tables) > 1:
+        if group.shape.needs_flush:
             added.extend(_flushed(own, group))
             continue
         statement = insert(model.class_).returning(model.class_, sort_by_parameter_order=True)
         added.extend(own.scalars(statement, group.rows, execution_options=AS_THEY_ARE).unique())
-    if not changes.returns_whole(mapper):
-        for entity in added:
-            complete(own, entity)
+    complete_many(own, mapper, added, left=early(mapper))
     return added
 
 
 def _flushed(own: Session, group: Group) -> list[Any]:
-    """Insert rows that are spread over several tables, whose keys only a flush passes on."""
+    """Insert rows as the session does, whose flush passes keys on from table to table."""
     mapper = group.shape.mapper
     made = [mapper.class_manager.new_instance() for _ in group.rows]
     kind = dict.fromkeys(group.shape.kinds, mapper.polymorphic_identity)
@@ -66,8 +64,6 @@ def _flushed(own: Session, group: Group) -> list[Any]:
         inspect(entity).dict.update(kind | dict(row))
     own.add_all(made)
     own.flush()
-    for entity in made:
-        complete(own, entity)
     return made
 
 
@@ -75,7 +71,7 @@ def _copy(connection: Connection, dialect: Dialect, group: Group) -> bool:
     """Insert by the database's bulk way; False where that cannot do all of it."""
     shape = group.shape
     table = shape.mapper.local_table
-    if not isinstance(table, Table) or len(shape.mapper.tables) > 1 or shape.mapper.polymorphic_on is not None:
+    if not isinstance(table, Table) or shape.mapper.polymorphic_on is not None:
         return False
     attributes = {column: name for name, column in shape.names.items()}
     values: dict[str, Callable[[Row], Any]] = {}

@@ -16,7 +16,7 @@ from sqlalchemy.schema import sort_tables
 from sqlalchemy.types import TypeEngine
 
 from repo.engine.conditions import Key, among, by_identities, by_identity, in_parts, name_of, stored
-from repo.engine.entities import complete
+from repo.engine.entities import complete_many, early
 from repo.engine.execution import whole
 from repo.errors import StaleData
 
@@ -50,7 +50,7 @@ def update_key(own: Session, mapper: Mapper[Any], key: Key, values: Values) -> A
         changed = update_where(own, mapper, [by_identity(mapper, key)], values, returning=True)
         return changed[0] if changed else None
     entities = _locked(own, mapper, [by_identity(mapper, key)])
-    _set(own, entities, values)
+    _set(own, mapper, entities, values)
     return entities[0] if entities else None
 
 
@@ -58,13 +58,14 @@ def update_where(own: Session, mapper: Mapper[Any], where: Where, values: Values
     """Change the rows that meet the conditions: how many, or their entities."""
     if not is_one_table(mapper) or (returning and not returns_whole(mapper)):
         entities = _locked(own, mapper, where)
-        _set(own, entities, values)
+        _set(own, mapper, entities, values)
         return entities if returning else len(entities)
     statement = update(mapper.class_).where(*where).values({**next_version(mapper), **values})
     if returning:
-        return list(
-            own.scalars(statement.returning(mapper.class_), execution_options=_FRESH | _UNSYNCHRONIZED).unique()
-        )
+        returned = own.scalars(statement.returning(mapper.class_), execution_options=_FRESH | _UNSYNCHRONIZED)
+        changed = list(returned.unique())
+        complete_many(own, mapper, changed, left=early(mapper))
+        return changed
     result = own.execute(statement, execution_options=_UNSYNCHRONIZED)
     refresh(own, mapper)
     return cast("CursorResult[Any]", result).rowcount
@@ -155,14 +156,13 @@ def _locked(own: Session, mapper: Mapper[Any], where: Where) -> list[Any]:
     return list(own.scalars(statement, execution_options=_FRESH).unique())
 
 
-def _set(own: Session, entities: Sequence[Any], values: Values) -> None:
+def _set(own: Session, mapper: Mapper[Any], entities: Sequence[Any], values: Values) -> None:
     """Write the same values to several entities."""
     for entity in entities:
         for name, value in values.items():
             setattr(entity, name, value)
     own.flush()
-    for entity in entities:
-        complete(own, entity)
+    complete_many(own, mapper, entities)
 
 
 def _delete(own: Session, entities: Sequence[Any]) -> None:

@@ -11,8 +11,10 @@ from sqlalchemy import (
     ColumnElement,
     Enum,
     Integer,
+    MetaData,
     SQLColumnExpression,
     String,
+    Table,
     Uuid,
     and_,
     inspect,
@@ -47,6 +49,11 @@ def mapper_of(model: type[Any]) -> Mapper[Any]:
     if not isinstance(mapper, Mapper):
         raise UsageError(f"{model!r} is not a mapped class of SQLAlchemy")
     return mapper
+
+
+def metadata_of(mapper: Mapper[Any]) -> MetaData | None:
+    """Where the model's tables are, for the names of constraints; a class need not have a ``metadata``."""
+    return next((table.metadata for table in mapper.tables if isinstance(table, Table)), None)
 
 
 def name_of(mapper: Mapper[Any]) -> str:

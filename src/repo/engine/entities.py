@@ -3,13 +3,16 @@
 Functions here take a ``Session`` and run inside SQLAlchemy's greenlet.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import inspect
-from sqlalchemy.orm import InstanceState, Session
+from sqlalchemy import Column, DefaultClause, inspect
+from sqlalchemy.orm import InstanceState, Mapper, Session
+from sqlalchemy.schema import SchemaItem
 
+from repo.engine.conditions import by_identities, in_parts, stored
+from repo.engine.execution import whole
 from repo.errors import UsageError
 
 
@@ -88,7 +91,11 @@ def insert(own: Session, entity: Any) -> Unharmed:
     with Unharmed(own, entity) as before:
         _adopt(own, entity)
         before.leave_members()
+        new = [state for state in _graph(entity) if state.key is None]
         own.flush()
+        for state in new:
+            if left := early(state.mapper):
+                own.expire(state.obj(), left)
         complete(own, entity)
     return before
 
@@ -108,9 +115,47 @@ def update(own: Session, entity: Any, values: Mapping[str, Any]) -> Unharmed:
 def complete(own: Session, entity: Any) -> None:
     """Read what the database has computed while it stored an entity, if it did not return it."""
     for state in _graph(entity):
-        missing = state.expired_attributes & {attribute.key for attribute in state.mapper.column_attrs}
+        missing = _expired(state)
         if missing and state.session is own:
             own.refresh(state.obj(), missing)
+
+
+def complete_many(own: Session, mapper: Mapper[Any], entities: Iterable[Any], *, left: Sequence[str] = ()) -> None:
+    """Read what the database has computed while it stored several rows of a model; by one query for many.
+
+    Args:
+        own: the session that they are in.
+        mapper: the model's.
+        entities: the entities of the rows.
+        left: attributes that are read even where they have a value.
+    """
+    lacking: list[Any] = []
+    for entity in entities:
+        state = inspect(entity)
+        if left:
+            own.expire(entity, left)
+        if any(not state.mapper.column_attrs[name].deferred for name in _expired(state)):
+            lacking.append(state.identity)
+    for keys in in_parts(lacking):
+        # A row whose entity is there fills in what that lacks, and changes nothing else.
+        own.scalars(whole(mapper).where(by_identities(mapper, keys))).unique().all()
+
+
+def _expired(state: InstanceState[Any]) -> set[str]:
+    """The columns that would be read when they are used."""
+    return state.expired_attributes & {attribute.key for attribute in state.mapper.column_attrs}
+
+
+def early(mapper: Mapper[Any]) -> list[str]:
+    """The attributes of which RETURNING may give a value too early: those that are left to triggers."""
+    return [name for name, column in stored(mapper).items() if _is_left_to_a_trigger(column)]
+
+
+def _is_left_to_a_trigger(column: Column[Any]) -> bool:
+    """Whether the database makes a column's values in a way that the model does not tell."""
+    made, changed = column.server_default, column.server_onupdate
+    is_told = made is None or isinstance(made, SchemaItem | DefaultClause)
+    return not is_told or not (changed is None or isinstance(changed, SchemaItem))
 
 
 def _adopt(own: Session, entity: Any) -> None:

@@ -37,7 +37,12 @@ def polymorphic(mapper: Mapper[Any]) -> list[ORMOption]:
         return []
     at_once = (mapper, *mapper.with_polymorphic_mappers)
     later = [related.class_ for related in mapper.self_and_descendants if related not in at_once]
-    return [selectin_polymorphic(mapper.class_, later)] if later else []
+    if not later:
+        return []
+    option = selectin_polymorphic(mapper.class_, later)
+    # Else the entities would keep it, for what they load later; and it cannot be pickled.
+    option.propagate_to_loaders = False
+    return [option]
 
 
 def buffered(own: Session, statement: Executable, params: Any = None) -> Result[Any]:

@@ -87,7 +87,8 @@ def _watch(mapper: Mapper[Any]) -> None:
     """Have every change of the mapper's attributes reported."""
     _watched.add(mapper)
     for attribute in mapper.attrs:
-        if attribute.key in mapper.column_attrs or attribute.key in mapper.relationships:
+        is_mapped = attribute.key in mapper.column_attrs or attribute.key in mapper.relationships
+        if is_mapped and hasattr(mapper.class_, attribute.key):  # the kind of a row may be in none
             for kind in ("set", "append", "remove"):
                 event.listen(attribute.class_attribute, kind, _reporter(attribute.key), raw=True)
 

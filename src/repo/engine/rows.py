@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Any
 
-from sqlalchemy import Column, ColumnDefault, inspect
+from sqlalchemy import Column, ColumnDefault, Table, inspect
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.schema import CallableColumnDefault
@@ -70,6 +70,7 @@ class Shape:
         self.nulls = {name for name, column in self.names.items() if column.type.should_evaluate_none}
         self.optional = {name for name, column in self.names.items() if self._is_optional(name, column)}
         self.kinds = [name for name, column in self.names.items() if column is mapper.polymorphic_on]
+        self.needs_flush = _needs_flush(mapper)
         self.plain = [name for name in self.names if name not in self.optional]
 
     def _is_optional(self, name: str, column: Column[Any]) -> bool:
@@ -91,6 +92,17 @@ class Shape:
             if value is not None or (name in self.nulls and name in values):
                 row[name] = value
         return row
+
+
+def _needs_flush(mapper: Mapper[Any]) -> bool:
+    """Whether an INSERT of the model is beyond a single statement of SQLAlchemy's.
+
+    So it is with rows in several tables, with a model that joins its subclasses' tables to each of
+    its queries, and where the kind of a row is an expression over its columns.
+    """
+    kind = mapper.polymorphic_on
+    one_table = mapper.selectable is mapper.local_table and isinstance(mapper.local_table, Table)
+    return not (one_table and (kind is None or isinstance(kind, Column)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +168,8 @@ def _values(mapper: Mapper[Any], shapes: dict[Mapper[Any], Shape], item: Any) ->
         shape = shapes.get(mapper) or shapes.setdefault(mapper, Shape(mapper))
         if not item.keys() <= shape.names.keys():
             check_columns(mapper, item)
+        if mapper.polymorphic_abstract and not any(item.get(kind) for kind in shape.kinds):
+            raise UsageError(f"{name_of(mapper)} is abstract, so no row is only that: give entities of its subclasses")
         return shape, item
     if not isinstance(item, mapper.class_):
         raise UsageError(f"{name_of(mapper)} or a mapping is wanted, not {type(item).__name__}")

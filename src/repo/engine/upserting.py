@@ -15,6 +15,7 @@ from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefa
 from repo.dialects.base import Dialect
 from repo.engine import changes
 from repo.engine.conditions import among, by_identity, check_columns, in_parts, key_names, name_of, stored
+from repo.engine.entities import early
 from repo.engine.execution import whole
 from repo.engine.rows import AS_THEY_ARE, Group, Shape, group_of, groups, plain_function
 from repo.engine.uniques import Unique, unique
@@ -68,7 +69,9 @@ class Upsert:
         mapper = shape.mapper
         if not mapper.single or mapper.polymorphic_on is None:
             return None
-        return mapper.polymorphic_on.in_([each.polymorphic_identity for each in mapper.self_and_descendants])
+        kinds = [each.polymorphic_identity for each in mapper.self_and_descendants if not each.polymorphic_abstract]
+        # Not IN: SQLAlchemy cannot execute one for many rows.
+        return or_(*(mapper.polymorphic_on == kind for kind in kinds))
 
 
 def plan(mapper: Mapper[Any], dialect: Dialect, on: Any, update: Any = None) -> Upsert:
@@ -203,7 +206,7 @@ def _returned(own: Session, how: Upsert, group: Group, storing: Any) -> Any:
     """The entity that a statement for one row has stored or found; None if it did neither."""
     mapper = how.mapper
     options = {**AS_THEY_ARE, **_FRESH}
-    if changes.returns_whole(mapper):
+    if changes.returns_whole(mapper) and not early(mapper):
         entities = own.scalars(storing.returning(mapper.class_), group.rows, execution_options=options)
         return entities.unique().one_or_none()
     key = own.execute(storing.returning(*mapper.primary_key), group.rows, execution_options=options).one_or_none()
