@@ -32,6 +32,7 @@ HOUSE = (
         "engine.entities",
         "engine.changes",
         "engine.admission",
+        "engine.turns",
         "engine.connections",
         "engine.flushing",
         "engine.originals",

@@ -44,7 +44,7 @@ class Stats:
     checked_out: int
     """Connections that are in use, or about to be opened."""
     waiting: int
-    """Calls and transactions that wait in line for a connection."""
+    """Calls and transactions that wait in line for a connection, or for their turn to write."""
     longest_wait: float
     """The longest that one of them has waited so far, in seconds."""
 
@@ -64,8 +64,8 @@ class Database(Scope):
             without a driver, the asynchronous one is meant. ``sqlite+aiosqlite:///:memory:`` is a
             private temporary file. Or an ``AsyncEngine``, which is used as it is.
         pool_size: the most connections that are open at a time; there is no overflow.
-        pool_timeout: how many seconds a call waits in line for a connection before it raises
-            ``PoolTimeout``; None means for as long as it takes.
+        pool_timeout: how many seconds a call waits in line, for its turn to write and for a connection,
+            before it raises ``PoolTimeout``; None means for as long as it takes.
         statement_timeout: how many seconds a statement may take before it is stopped with
             ``StatementTimeout``; None means what the database itself allows.
         hooks: told of every call; see ``repo.events``.
@@ -231,8 +231,8 @@ class Database(Scope):
     @property
     def stats(self) -> Stats:
         """How busy the pool is now."""
-        permits = self._connections.permits
-        return Stats(checked_out=permits.held, waiting=permits.waiting, longest_wait=permits.longest_wait)
+        ours = self._connections
+        return Stats(checked_out=ours.permits.held, waiting=ours.waiting, longest_wait=ours.longest_wait)
 
     async def perform(self, call: Call[T]) -> T:
         with calling(self._connections.hooks, self.kind, call) as trace:
@@ -293,7 +293,7 @@ class Database(Scope):
         """One call in a transaction of its own; the COMMIT runs to its end even when cancelled."""
         options = TransactionOptions()
         try:
-            await connection.run_sync(self.dialect.begin, options)
+            await self._connections.begin(connection, options)
             result = await connection.run_sync(self._limited, call)
             await self._connections.commit(connection.commit(), options, call.metadata)
         except BaseException:

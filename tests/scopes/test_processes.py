@@ -137,6 +137,35 @@ async def test_a_lock_of_this_process(url: str, accounts: Accounts, monkeypatch:
                 await grace.add(Account(owner="Grace"))
 
 
+async def test_many_writers_while_another_process_writes(url: str, accounts: Accounts) -> None:
+    """Writers in line wait for another process all at once, not one after the other, and are told the same."""
+    wait, writers = 0.4, 50
+    async with Database(f"{url}?timeout={wait}" if accounts.scope.dialect.one_writer else url) as db:
+        start = time.perf_counter()
+        async with writing(db) as number:
+            first = await asyncio.gather(*(add(db, n) for n in range(writers)), return_exceptions=True)
+            assert time.perf_counter() - start < writers * wait / 2
+            assert {type(error) for error in first} == {DatabaseLocked}
+            assert len({str(error) for error in first}) <= 2  # who has waited in line before may say so
+            if sys.platform == "linux":
+                assert all(f"process {number} (" in str(error) for error in first)
+            assert {getattr(error, "code", None) for error in first} == {"SQLITE_BUSY"}
+            last = [asyncio.create_task(add(db, n)) for n in range(writers)]
+            await accounts.count()
+        await asyncio.gather(*last)
+        assert await accounts.count() == writers
+        assert (db.stats.checked_out, db.stats.waiting) == (0, 0)
+
+
+async def add(db: Database, number: int) -> None:
+    """A write by itself, or a transaction."""
+    if number % 2:
+        await Accounts(db).add(Account(owner=f"{number}"))
+        return
+    async with db.transaction() as tx:
+        await Accounts(tx).add(Account(owner=f"{number}"))
+
+
 async def test_a_short_wait_for_another_process(db: Database, accounts: Accounts) -> None:
     """A write waits for the end of another process's write, as long as that is within the busy time-out."""
     async with writing(db):

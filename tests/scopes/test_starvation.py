@@ -1,4 +1,5 @@
 import asyncio
+import re
 
 import pytest
 from sqlalchemy import literal, select, text
@@ -69,6 +70,37 @@ async def test_a_limit_on_waiting(url: str, accounts: Accounts) -> None:
         done.set()
         await task
         assert await Accounts(db).count() == 0
+
+
+async def test_a_limit_on_waiting_for_the_turn_to_write(url: str, accounts: Accounts) -> None:
+    """Where one may write at a time, those who wait for it are counted, and ``pool_timeout`` bounds the wait."""
+    if not accounts.scope.dialect.one_writer:
+        pytest.skip("feature: writing transactions exclude each other")
+    async with Database(url, pool_timeout=0.05) as db:
+        held, done = asyncio.Event(), asyncio.Event()
+
+        async def hold() -> None:
+            async with db.transaction() as tx:
+                await Accounts(tx).count()
+                held.set()
+                await done.wait()
+
+        task = asyncio.create_task(hold(), name="the-writer")
+        await held.wait()
+        waiting = [asyncio.create_task(Accounts(db).add(Account(owner="Ada"))) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert db.stats.waiting == 3
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {type(result) for result in results} == {PoolTimeout}
+        assert re.search(
+            r"0.05 s \(pool_timeout\) for its turn to write, which a transaction of the-writer", str(results[0])
+        )
+        assert db.stats.longest_wait >= 0.05
+        assert await Accounts(db).count() == 0
+        done.set()
+        await task
+        await Accounts(db).add(Account(owner="Ada"))
+        assert (db.stats.checked_out, db.stats.waiting) == (0, 0)
 
 
 async def test_a_write_through_the_wrong_scope(db: Database, accounts: Accounts) -> None:

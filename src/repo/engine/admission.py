@@ -20,8 +20,8 @@ class Holder:
     """What holds permits: a single call, or a scope inside of which more may be asked for."""
 
     __slots__ = (
-        "alone", "children", "give_back", "nests", "open", "parent", "patience", "permits", "since", "task", "what",
-        "writes",
+        "alone", "asked", "children", "give_back", "nests", "open", "parent", "patience", "permits", "since", "task",
+        "what", "writes",
     )  # fmt: skip
 
     def __init__(self, what: str, *, nests: bool = False, writes: bool = False, alone: bool = False) -> None:
@@ -45,6 +45,8 @@ class Holder:
         """Called when others wait: gives back permits that the holder can do without now."""
         self.open = True
         self.since = time.monotonic()
+        self.asked: float | None = None
+        """When it began to stand in line for its turn to write, if it had to."""
 
     def find_parent(self) -> None:
         """Find out what it is inside of; before it holds a permit itself."""
@@ -105,8 +107,12 @@ class Permits:
         self._grant(holder)
         return True
 
-    async def acquire(self, holder: Holder) -> None:
+    async def acquire(self, holder: Holder, *, waited: float = 0.0) -> None:
         """Take a permit, waiting in line for it.
+
+        Args:
+            holder: who gets it.
+            waited: how many seconds of the time-out it has spent before, on its turn to write.
 
         Raises:
             PoolDeadlock: every permit is held by someone who waits for another.
@@ -116,7 +122,7 @@ class Permits:
             self._ask(holder)
             self._grant(holder)
             return
-        asked = time.monotonic()
+        start = time.monotonic() - waited
         self._ask(holder)
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._line.append((holder, place))
@@ -125,7 +131,7 @@ class Permits:
             for other in list(self._holders):
                 if other.give_back is not None:
                     other.give_back()
-            async with asyncio.timeout(self.timeout):
+            async with asyncio.timeout(None if self.timeout is None else self.timeout - waited):
                 await place
         except BaseException as error:
             self._give_up(holder, place)
@@ -133,7 +139,7 @@ class Permits:
                 raise self._timed_out(holder) from None
             raise
         finally:
-            self.longest_wait = max(self.longest_wait, time.monotonic() - asked)
+            self.longest_wait = max(self.longest_wait, time.monotonic() - start)
 
     def release(self, holder: Holder) -> None:
         """Give a permit back: to the first in line who may have one."""

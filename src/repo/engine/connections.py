@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-import math
+import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from repo.dialects.base import Dialect, TransactionOptions
 from repo.engine.admission import Holder, Permits, inside
 from repo.engine.border import About, committing, connecting
-from repo.errors import ConnectionLost, DatabaseLocked, ScopeClosed, SelfDeadlock, UsageError
+from repo.engine.turns import Turn
+from repo.errors import ConnectionLost, ScopeClosed, SelfDeadlock, UsageError
 from repo.events import Hook
 from repo.gather import finish
 
@@ -35,8 +36,7 @@ class Connections:
         self.permits = permits
         self.closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._lock = asyncio.Lock()
-        self._writer: Holder | None = None
+        self.turn = Turn(permits.timeout)
         self._numbers = itertools.count(1)
         self._idle: asyncio.Future[None] | None = None
         self._leases = 0
@@ -52,11 +52,12 @@ class Connections:
             PoolDeadlock, PoolTimeout, SelfDeadlock: waiting makes no sense, or took too long.
         """
         self._refuse_misuse()
+        start = time.monotonic()
         # The turn to write comes before the permit: writers that wait for each other keep no
         # connections from the readers, and who has the turn waits for nothing but a permit.
         async with self.writing(holder):
             holder.find_parent()
-            await self.permits.acquire(holder)
+            await self.permits.acquire(holder, waited=time.monotonic() - start)
             async with self.permitted(holder) as connection:
                 yield connection
 
@@ -132,25 +133,22 @@ class Connections:
             yield
             return
         self._refuse_self_deadlock(holder)
-        await self._take_turn(holder)
-        self._writer = holder
+        await self.turn.take(holder)
         try:
             yield
         finally:
-            self._writer = None
-            self._lock.release()
+            self.turn.give_back()
 
-    async def _take_turn(self, holder: Holder) -> None:
-        """Wait for the turn to write, for as long as the holder wants to."""
-        patience = holder.patience if holder.patience != math.inf else None
-        try:
-            async with asyncio.timeout(patience):
-                await self._lock.acquire()
-        except TimeoutError:
-            raise DatabaseLocked(
-                f"{holder.what} waited {patience:g} s (lock_timeout) for its turn to write, which {self._writer} has: "
-                "only one transaction at a time can write here. Make transactions shorter, or wait longer"
-            ) from None
+    async def begin(self, connection: AsyncConnection, options: TransactionOptions) -> None:
+        """Begin a transaction; to write, by whoever has the turn to."""
+        if options.read_only or not self.dialect.one_writer:
+            await connection.run_sync(self.dialect.begin, options)
+            return
+        with self.turn.beginning(options) as limited:
+            await connection.run_sync(self.dialect.begin, limited)
+        if limited is not options:
+            # Having begun, it may wait as long as any other.
+            await connection.run_sync(self.dialect.end, options)
 
     def number(self, connection: AsyncConnection) -> int:
         """A small number that stays with the connection for as long as the pool keeps it."""
@@ -159,6 +157,16 @@ class Connections:
         if _NUMBER not in info:
             info[_NUMBER] = next(self._numbers)
         return int(info[_NUMBER])
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a connection, or for their turn to write."""
+        return self.permits.waiting + self.turn.waiting
+
+    @property
+    def longest_wait(self) -> float:
+        """How long one of them has waited at most, in seconds."""
+        return max(self.permits.longest_wait, self.turn.longest_wait)
 
     @property
     def where(self) -> str:
@@ -187,7 +195,7 @@ class Connections:
 
     def _refuse_self_deadlock(self, holder: Holder) -> None:
         """Refuse to wait for a turn to write that the asking code itself has."""
-        writer = self._writer
+        writer = self.turn.holder
         if writer is None:
             return
         if writer.task is asyncio.current_task() or (writer in inside() and not holder.alone):

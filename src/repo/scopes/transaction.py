@@ -238,7 +238,7 @@ class Transaction(Scope):
             return
         connection = await self._stack.enter_async_context(self._connections.lease(self._holder))
         try:
-            await connection.run_sync(self.dialect.begin, self.options)
+            await self._connections.begin(connection, self.options)
             self._number = self._connections.number(connection)
         except BaseException:
             await finish(self._connections.clean(connection, self.options))
