@@ -21,7 +21,7 @@ SOURCE = ROOT / "src" / "repo"
 # A module may import what stands before it. A package of which no module is listed, such as `dialects.sqlite`, is one
 # place; its modules may import each other.
 HOUSE = (
-    *("errors", "events", "model", "retry", "pagination", "gather"),  # the words
+    *("errors", "events", "model", "retry", "cursors", "uniqueness", "pagination", "gather"),  # the words
     *("dialects.base", "dialects.sqlite", "dialects.postgresql", "dialects.registry", "dialects"),
     *(
         "engine.values",
