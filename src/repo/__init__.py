@@ -37,6 +37,7 @@ from repo.errors import (
 )
 from repo.gather import gather
 from repo.model import Base
+from repo.pagination import Page
 from repo.repository import Repository
 from repo.scopes.scope import Scope
 from repo.scopes.snapshot import Snapshot
@@ -56,6 +57,7 @@ __all__ = [
     "MultipleFound",
     "NotFound",
     "NotNullViolation",
+    "Page",
     "RepoError",
     "Repository",
     "Scope",

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast, overload
 
@@ -23,10 +24,13 @@ from repo.engine.conditions import (
     metadata_of,
     not_found,
     ordering,
+    terms,
 )
 from repo.engine.locking import Lock, Mode, locked
 from repo.engine.unloaded import refuse_hidden_loads
 from repo.errors import MultipleFound, NotFound, UsageError
+from repo.gather import gather
+from repo.pagination import Page, paging, with_key
 from repo.scopes.batching import Lookup
 from repo.scopes.call import Call
 from repo.scopes.scope import Scope
@@ -139,7 +143,7 @@ class Reads(Generic[M]):
         self, *where: Condition, order_by: Any = None, load: Any = None, lock: Lock | Mode | None = None
     ) -> M | None:
         """The first entity in the order, or None; without an order, by primary key."""
-        order = ordering(self._mapper, self.scope.dialect, order_by)
+        order = ordering(self._mapper, order_by)
         statement = self._select(*where, load=load, lock=lock).order_by(*order).limit(1)
         return await self._read("first", lambda own: own.scalars(statement).unique().first(), lock)
 
@@ -163,9 +167,52 @@ class Reads(Generic[M]):
             lock: lock them inside a transaction, as for ``get``.
         """
         _check_part(limit=limit, offset=offset)
-        order = ordering(self._mapper, self.scope.dialect, order_by)
+        order = ordering(self._mapper, order_by)
         statement = self._select(*where, load=load, lock=lock).order_by(*order).limit(limit).offset(offset)
         return await self._read("all", lambda own: list(own.scalars(statement).unique()), lock)
+
+    async def page(
+        self,
+        *where: Condition,
+        order_by: Any = None,
+        limit: int = 50,
+        after: str | None = None,
+        before: str | None = None,
+        total: bool = False,
+        load: Any = None,
+        lock: Lock | Mode | None = None,
+    ) -> Page[M]:
+        """Some of the entities that meet the conditions, with cursors for those after and before.
+
+        Rows that come or go between two pages make no other row appear twice or not at all.
+
+        Args:
+            where: as for ``all``.
+            order_by: an expression or a list of them, to which the primary key is added. NULL
+                sorts as the largest value.
+            limit: at most so many, at least 1.
+            after: ``next`` of another page of this order.
+            before: ``previous`` of another page of this order; the items are in the order, too.
+            total: whether to count, by a further statement, what meets the conditions.
+            load: relationships to load with them, as for ``get``.
+            lock: lock them inside a transaction, as for ``get``.
+
+        Raises:
+            InvalidCursor: a cursor is not one of this order.
+        """
+        mapper = self._mapper
+        order = with_key(terms(mapper, order_by), mapper.primary_key, mapper.tables)
+        wanted = paging(self.scope.dialect, order, str(mapper), limit=limit, after=after, before=before)
+        statement = wanted.statement(self._select(*where, load=load, lock=lock))
+
+        async def read() -> Page[M]:
+            rows = await self._read("page", lambda own: list(own.execute(statement).unique()), lock)
+            return wanted.page([row[0] for row in rows], [row[1:] for row in rows])
+
+        if not total:
+            return await read()
+        page, count = await gather(read(), self.count(*where))
+        return replace(page, total=count)
 
     def stream(
         self,
@@ -181,7 +228,7 @@ class Reads(Generic[M]):
         """
         if chunk < 1:
             raise UsageError(f"chunk must be at least 1, not {chunk}")
-        order = ordering(self._mapper, self.scope.dialect, order_by)
+        order = ordering(self._mapper, order_by)
         statement = self._select(*where, load=load).order_by(*order)
 
         def start(own: Session) -> ScalarResult[M]:

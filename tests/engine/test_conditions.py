@@ -24,7 +24,6 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 
 from repo import UsageError
-from repo.dialects.registry import find
 from repo.engine.conditions import check_names, conditions, identity, mapper_of, ordering
 from repo.errors import InvalidValue
 from tests.models import Animal, Colour, Dog, Line, Order, Ship, Team, User
@@ -96,14 +95,14 @@ def test_an_order_is_an_expression(order: Any) -> None:
     """A name is refused as an order: it would be SQL that nobody has checked."""
     for given in (order, [User.id, order]):
         with pytest.raises(UsageError, match=r"^order_by of User takes expressions such as User\.id"):
-            ordering(mapper_of(User), find("sqlite"), given)
+            ordering(mapper_of(User), given)
 
 
 @pytest.mark.parametrize("order", [Team.name, User.team, OTHER.name.desc()])
 def test_an_order_is_over_the_models_own_table(order: Any) -> None:
     """An order by another table would pair each row with each of its rows."""
     with pytest.raises(UsageError, match=r"^order_by of User names (teams\.|name of an alias)"):
-        ordering(mapper_of(User), find("sqlite"), order)
+        ordering(mapper_of(User), order)
 
 
 @pytest.mark.parametrize(

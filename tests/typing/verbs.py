@@ -8,7 +8,7 @@ from sqlalchemy import Row, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from repo import Database, Repository, Scope, Stream, gather
+from repo import Database, Page, Repository, Scope, Stream, gather
 
 
 class Model(DeclarativeBase):
@@ -59,6 +59,10 @@ async def reads(users: Users) -> None:
     assert_type(await users.one_or_none(User.nickname.is_(None)), User | None)
     assert_type(await users.first(order_by=User.name), User | None)
     assert_type(await users.all(User.active, User.orders.any(), true(), limit=1), list[User])
+    assert_type(await users.page(User.active, order_by=User.name, limit=5, after="x", total=True), Page[User])
+    assert_type((await users.page(order_by=[User.name.desc()], before=None, load=User.orders)).items, list[User])
+    assert_type((await users.page()).next, str | None)
+    assert_type((await users.page()).total, int | None)
     assert_type(await users.exists(~User.active), bool)
     assert_type(await users.count(User.name.in_(["Ada"])), int)
     assert_type(await users.named("Ada"), list[User])
@@ -106,6 +110,8 @@ async def scopes(db: Database, session: AsyncSession) -> None:
         assert_type(await Users(snapshot).count(), int)
         assert_type(await snapshot.rows(select(User.name, User.id), into=Total), list[Total])
         assert_type(await snapshot.rows(select(User.name, User.id)), list[Row[Any]])
+        assert_type(await snapshot.page(select(User.name, User.id), order_by=User.name, limit=5), Page[Row[Any]])
+        assert_type(await snapshot.page(select(User), after="x", total=True), Page[Row[Any]])
 
 
 async def gathers(users: Users) -> None:

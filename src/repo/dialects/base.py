@@ -4,11 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from sqlalchemy import URL, Connection, MetaData, Table
+from sqlalchemy import URL, ColumnElement, Connection, MetaData, Table
+from sqlalchemy import Dialect as SQLAlchemyDialect
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.types import TypeEngine
 
 from repo.errors import ConfigurationError, RepoError
 
@@ -154,8 +157,23 @@ class Dialect(ABC):
         """SQLAlchemy's INSERT into a model that can say what becomes of a conflict (ON CONFLICT)."""
 
     @abstractmethod
-    def order(self, expression: Any) -> Any:
-        """The ORDER BY term that sorts NULL as the largest value."""
+    def holds(self, kind: TypeEngine[Any], value: object) -> bool:
+        """Whether a value of the driver's can be compared in the database with those of a type."""
+
+    @abstractmethod
+    def exact(self, element: ColumnElement[Any]) -> ColumnElement[Any]:
+        """What to read so that the driver's value, given back, is equal to the expression."""
+
+    def words(self, element: ColumnElement[Any]) -> str:
+        """The expression in words that are the same in every process."""
+        compiled = element.compile(dialect=self.syntax)
+        values = sorted((name, repr(value)) for name, value in compiled.params.items())
+        return f"{compiled} {values}"
+
+    @cached_property
+    def syntax(self) -> SQLAlchemyDialect:
+        """SQLAlchemy's dialect, for what is asked of it without a connection."""
+        return URL.create(f"{self.name}+{self.drivers[0]}").get_dialect()()
 
     @abstractmethod
     def translate(self, error: BaseException, metadata: MetaData | None) -> RepoError | None:

@@ -22,11 +22,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.elements import ClauseElement, ColumnClause
-from sqlalchemy.sql.selectable import SelectBase
 from sqlalchemy.types import NullType
 
-from repo.dialects.base import Dialect
 from repo.errors import InvalidValue, NotFound, UsageError
+from repo.pagination import Term, term
+from repo.uniqueness import is_name, parts
 
 KEYS = 1000
 """How many keys one statement asks for."""
@@ -132,37 +132,45 @@ def _named(column: ColumnClause[Any]) -> str:
 
 def _columns(element: ClauseElement) -> Iterable[ColumnClause[Any]]:
     """The columns that an expression names itself, those inside of its subqueries left out."""
-    pending: list[Any] = [element]
-    while pending:
-        child = pending.pop()
-        if isinstance(child, ColumnClause):
-            yield child
-        elif not isinstance(child, SelectBase):
-            pending.extend(child.get_children())
+    return (part for part in parts(element) if isinstance(part, ColumnClause))
 
 
-def ordering(mapper: Mapper[Any], dialect: Dialect, order_by: Any) -> list[Any]:
+def ordering(mapper: Mapper[Any], order_by: Any) -> list[ColumnElement[Any]]:
     """ORDER BY terms with NULL as the largest value; by primary key where no order is asked for.
 
     Raises:
         UsageError: something that is not an SQLAlchemy expression, such as a name; another table.
     """
-    terms = order_by if isinstance(order_by, tuple | list) else (order_by,)
-    if order_by is None or not terms:
-        return list(mapper.primary_key)
-    return [dialect.order(_term(mapper, term)) for term in terms]
+    return [each.clause() for each in terms(mapper, order_by)] or list(mapper.primary_key)
 
 
-def _term(mapper: Mapper[Any], term: Any) -> ColumnElement[Any]:
-    """One term of an order, checked."""
-    element = _clause(term)
-    if element is None:
-        example = f"{name_of(mapper)}.{key_names(mapper)[0]}"
-        raise UsageError(
-            f"order_by of {name_of(mapper)} takes expressions such as {example} or "
-            f"{example}.desc(), not {type(term).__name__}"
-        )
-    check_tables(mapper, element, f"order_by of {name_of(mapper)}")
+def terms(mapper: Mapper[Any], order_by: Any) -> list[Term]:
+    """The terms of an order of the model's rows, as ``ordering`` checks them."""
+    what = f"order_by of {name_of(mapper)}"
+    given = order_terms(order_by, what, f"{name_of(mapper)}.{key_names(mapper)[0]}")
+    for element in given:
+        check_tables(mapper, element, what)
+    return [term(element, mapper.tables) for element in given]
+
+
+def order_terms(order_by: Any, what: str, example: str) -> list[ColumnElement[Any]]:
+    """What stands in an ``order_by=``, as parts of a statement.
+
+    Raises:
+        UsageError: something that is not an SQLAlchemy expression.
+    """
+    several = isinstance(order_by, tuple | list)
+    given = order_by if several else () if order_by is None else (order_by,)
+    return [_order_term(each, what, example) for each in given]
+
+
+def _order_term(given: Any, what: str, example: str) -> ColumnElement[Any]:
+    """One term of an order, which is an expression and not the name of one."""
+    element = _clause(given)
+    named = element is not None and any(map(is_name, parts(element)))
+    if element is None or named:
+        kind = "a name" if named else type(given).__name__
+        raise UsageError(f"{what} takes expressions such as {example} or {example}.desc(), not {kind}")
     return element
 
 

@@ -4,11 +4,11 @@ Functions here take a ``Session`` or a ``Connection``, run inside SQLAlchemy's g
 scope.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, CursorResult, Executable, Result, Select, select
+from sqlalchemy import Connection, CursorResult, Executable, Result, Row, Select, select
 from sqlalchemy.orm import Mapper, Session, selectin_polymorphic
 from sqlalchemy.orm.interfaces import ORMOption
 
@@ -60,3 +60,11 @@ def buffered(own: Session, statement: Executable, params: Any = None) -> Result[
 def chunk(rows: Iterable[Any], size: int) -> list[Any]:
     """The next rows of a streamed result; empty at its end."""
     return list(islice(rows, size))
+
+
+def keyed(own: Session, statement: Executable, keys: int) -> tuple[list[Row[Any]], list[Sequence[Any]]]:
+    """The rows without their last columns, so many of them, and these columns of each."""
+    result = own.execute(statement).freeze()
+    whole = result()
+    shown = range(len(whole.keys()) - keys)
+    return list(result().columns(*shown)), [row[len(shown) :] for row in whole]

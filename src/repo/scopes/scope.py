@@ -3,18 +3,35 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Any, ClassVar, TypeVar, overload
 
-from sqlalchemy import CompoundSelect, Executable, MetaData, Result, Row, Select, Table, TextualSelect, UpdateBase
+from sqlalchemy import (
+    CompoundSelect,
+    Executable,
+    MetaData,
+    Result,
+    Row,
+    Select,
+    Table,
+    TextualSelect,
+    UpdateBase,
+    func,
+    select,
+)
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.visitors import iterate
 
 from repo.dialects.base import Dialect
 from repo.engine import execution
+from repo.engine.conditions import order_terms
 from repo.errors import UsageError
+from repo.gather import gather
+from repo.pagination import Page, order_of, paging
 from repo.scopes.batching import Lookup
 from repo.scopes.call import Call
 from repo.scopes.stream import Stream
+from repo.uniqueness import shape
 
 T = TypeVar("T")
 
@@ -83,6 +100,53 @@ class Scope(ABC):
         return await self.perform(
             self._call("execute", statement, lambda own: execution.buffered(own, statement, params))
         )
+
+    async def page(
+        self,
+        statement: Executable,
+        *,
+        order_by: Any = None,
+        limit: int = 50,
+        after: str | None = None,
+        before: str | None = None,
+        total: bool = False,
+    ) -> Page[Row[Any]]:
+        """Some of a statement's rows, with cursors for those after and before.
+
+        Rows that come or go between two pages make no other row appear twice or not at all.
+
+        Args:
+            statement: a SELECT without an order of its own. It may join, group, or be distinct.
+            order_by: an expression or a list of them, to which is added what tells the rows apart:
+                the primary keys of the tables, what they are grouped by, or what is distinct. NULL
+                sorts as the largest value.
+            limit: at most so many, at least 1.
+            after: ``next`` of another page of this order.
+            before: ``previous`` of another page of this order; the rows are in the order, too.
+            total: whether to count all rows by a further statement.
+
+        Raises:
+            InvalidCursor: a cursor is not one of this order.
+            UsageError: the statement cannot be paged as it is; the message says what to write.
+        """
+        if not isinstance(statement, Select):
+            raise UsageError(f"page() takes a select(), not {type(statement).__name__}; of others, make a subquery")
+        found = shape(statement)
+        order = order_of(order_terms(order_by, "order_by", "User.name"), found)
+        wanted = paging(self.dialect, order, "", limit=limit, after=after, before=before)
+        page = wanted.statement(statement, grouped=found.grouped)
+
+        async def read() -> Page[Row[Any]]:
+            rows, keys = await self.perform(
+                self._call("page", page, lambda own: execution.keyed(own, page, len(order)))
+            )
+            return wanted.page(rows, keys)
+
+        if not total:
+            return await read()
+        counting = select(func.count()).select_from(statement.subquery())
+        first, count = await gather(read(), self.scalar(counting))
+        return replace(first, total=count)
 
     def stream(self, statement: Executable, params: Params = None, *, chunk: int = 1000) -> Stream[Row[Any]]:
         """The rows one after another, read from the database ``chunk`` at a time."""

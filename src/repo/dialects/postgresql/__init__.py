@@ -4,15 +4,17 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from sqlalchemy import URL, Connection, MetaData, Table, event, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import URL, ColumnElement, Connection, MetaData, Table, event, text
+from sqlalchemy.dialects.postgresql import INTERVAL, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.types import TypeEngine
 from sqlalchemy.util import await_only
 
 from repo.dialects.base import Dialect, EngineSettings, TransactionOptions
 from repo.dialects.postgresql import limits
 from repo.dialects.postgresql.driver import connect, watch
 from repo.dialects.postgresql.errors import UNSENDABLE, translate
+from repo.dialects.postgresql.values import comparable, in_days, stored
 from repo.errors import ConfigurationError, InvalidValue, RepoError
 
 EXPORT = text("SELECT pg_export_snapshot()")
@@ -130,8 +132,11 @@ class PostgreSQL(Dialect):
     def insert(self, model: Any) -> Any:
         return insert(model)
 
-    def order(self, expression: Any) -> Any:
-        return expression
+    def holds(self, kind: TypeEngine[Any], value: object) -> bool:
+        return comparable(stored(kind, self.syntax), value)
+
+    def exact(self, element: ColumnElement[Any]) -> ColumnElement[Any]:
+        return in_days(element) if isinstance(stored(element.type, self.syntax), INTERVAL) else element
 
     def translate(self, error: BaseException, metadata: MetaData | None) -> RepoError | None:
         return translate(error, metadata)

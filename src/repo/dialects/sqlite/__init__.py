@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, MetaData, Table, event
+from sqlalchemy import URL, ColumnElement, Connection, MetaData, Table, event
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.sql import operators
+from sqlalchemy.types import TypeEngine
 
 from repo.dialects.base import Dialect, EngineSettings, NotPinned, TransactionOptions
 from repo.dialects.sqlite import limits
@@ -145,15 +145,12 @@ class SQLite(Dialect):
     def insert(self, model: Any) -> Any:
         return insert(model)
 
-    def order(self, expression: Any) -> Any:
-        modifier = getattr(expression, "modifier", None)
-        if modifier in (operators.nulls_first_op, operators.nulls_last_op):
-            return expression
-        column = expression.element if modifier is operators.desc_op else expression
-        if getattr(column, "nullable", True) is False:
-            return expression
-        descending = modifier is operators.desc_op
-        return expression.nulls_first() if descending else expression.nulls_last()
+    def holds(self, kind: TypeEngine[Any], value: object) -> bool:
+        # Any column may have a value of any of these; they have an order among each other.
+        return type(value) in (int, float, str, bytes)
+
+    def exact(self, element: ColumnElement[Any]) -> ColumnElement[Any]:
+        return element
 
     def translate(self, error: BaseException, metadata: MetaData | None) -> RepoError | None:
         return translate(error, metadata)
