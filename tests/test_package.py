@@ -38,6 +38,7 @@ HOUSE = (
         "engine.originals",
         "engine.unloaded",
         "engine.rows",
+        "engine.sources",
         "engine.uniques",
         "engine.upserting",
         "engine.bulk",

@@ -9,6 +9,7 @@ from sqlalchemy import func, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from repo import Database, MultipleFound, NotFound, Scope, UsageError
+from tests.interleaved import before
 from tests.models import (
     SCOPES,
     Everything,
@@ -107,6 +108,27 @@ async def test_get_many_takes_more_keys_than_a_statement_does(shop: Database) ->
     assert [user.id for user in await Users(shop).get_many(keys)] == keys
     lines = await Lines(shop).get_many((1, n) for n in keys)
     assert [line.position for line in lines] == keys
+
+
+@pytest.mark.parametrize("verb", ["get_many", "load"])
+async def test_many_keys_are_read_at_one_moment(shop: Database, url: str, verb: str) -> None:
+    """Where the keys of one call need several statements, what others commit in between is seen by none of them."""
+    await Teams(shop).add_many({"id": n, "name": "old"} for n in range(10, 1510))
+    await Users(shop).add_many({"id": n, "name": f"user {n}", "team_id": n} for n in range(10, 1510))
+    teams, users = Teams(shop), await Users(shop).all(User.id >= 10)
+    async with Database(url) as other:
+        rename = Teams(other).update_where(Team.id >= 10, values={"name": "new"})
+        with before(shop, ("FROM teams", nothing), ("FROM teams", lambda: rename)):
+            if verb == "get_many":
+                read = {team.name for team in await teams.get_many(range(10, 1510))}
+            else:
+                read = {user.team.name for user in await Users(shop).load(users, User.team) if user.team}
+    assert read == {"old"}
+    assert {team.name for team in await teams.get_many(range(10, 1510))} == {"new"}
+
+
+async def nothing() -> None:
+    """A step that does nothing."""
 
 
 async def test_keys_may_be_of_any_type(shop: Database) -> None:

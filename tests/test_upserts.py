@@ -8,7 +8,7 @@ from sqlalchemy import inspect
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from repo import Database, Repository, Scope, UniqueViolation, UsageError
-from repo.engine.rows import CHUNK
+from repo.engine.sources import CHUNK
 from repo.errors import InvalidValue, NotNullViolation, ReadOnlyScope
 from tests.keyed import (
     Book,

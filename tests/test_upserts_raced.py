@@ -2,15 +2,11 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
-from sqlalchemy import event
-from sqlalchemy.util import await_only
 
 from repo import Database, gather
+from tests.interleaved import before
 from tests.keyed import Contact, Contacts, Keyed, Tags
 from tests.upserter import KEYS, TIMES
 
@@ -38,23 +34,6 @@ async def stores(url: str) -> list[tuple[int | None, str]]:
             if process.returncode is None:
                 process.kill()
     return [(process.returncode, errors.decode()) for process, (_, errors) in zip(processes, said, strict=True)]
-
-
-@contextmanager
-def before(db: Database, *steps: tuple[str, Callable[[], Any]]) -> Iterator[None]:
-    """Have coroutines run to their end, each right before the next statement that has its text in it."""
-    pending = list(steps)
-
-    def step(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if pending and pending[0][0] in statement:
-            await_only(pending.pop(0)[1]())
-
-    event.listen(db.engine.sync_engine, "before_cursor_execute", step)
-    try:
-        yield
-    finally:
-        event.remove(db.engine.sync_engine, "before_cursor_execute", step)
-    assert pending == []
 
 
 @pytest.fixture

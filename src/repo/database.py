@@ -254,7 +254,7 @@ class Database(Scope):
         return self.transaction()
 
     def reader(self) -> AbstractAsyncContextManager[Scope]:
-        return self.transaction(read_only=True)
+        return self.transaction(read_only=True, isolation="REPEATABLE READ")
 
     def _refuse_inside_transaction(self, verb: str) -> None:
         """Refuse a write that its caller takes for a part of a transaction."""

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapper, Session
 
 from repo.engine import execution, loading, lookups
 from repo.engine.conditions import (
+    KEYS,
     Condition,
     Key,
     by_identities,
@@ -114,7 +115,7 @@ class Reads(Generic[M]):
             entities = [entity for statement in statements for entity in own.scalars(statement).unique()]
             return {tuple(mapper.primary_key_from_instance(entity)): entity for entity in entities}
 
-        found = await self._read("get_many", work, lock) if statements else {}
+        found = await self._read_at_once("get_many", work, len(statements), lock) if statements else {}
         if missing := [key for key in distinct if key not in found]:
             raise not_found(mapper, missing)
         return [found[key] for key in wanted]
@@ -279,7 +280,9 @@ class Reads(Generic[M]):
         for entity in many:
             self._check_stored(entity)
         if many:
-            await self._read("load", lambda own: loading.load(own, self._mapper, many, wanted))
+            await self._read_at_once(
+                "load", lambda own: loading.load(own, self._mapper, many, wanted), -(-len(many) // KEYS)
+            )
         return entities
 
     def using(self, scope: Scope | AsyncSession) -> Self:
@@ -332,6 +335,15 @@ class Reads(Generic[M]):
         locking = lock is not None
         call = Call(verb, flushed if locking else work, writes=locking, metadata=metadata_of(self._mapper))
         return await self.scope.perform(call)
+
+    async def _read_at_once(
+        self, verb: str, work: Callable[[Session], T], parts: int, lock: Lock | Mode | None = None
+    ) -> T:
+        """Let the scope do a piece of reading of so many statements that must see the same moment."""
+        if parts == 1:
+            return await self._read(verb, work, lock)
+        async with self.scope.reader() as scope:
+            return await self.using(scope)._read(verb, work, lock)
 
     def _check_stored(self, entity: Any) -> None:
         """Refuse what is no entity of the model, or was never stored."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, cast
 
-from repo.engine import rows, upserting
+from repo.engine import upserting
 from repo.reads import M
 from repo.writes import Source, Writes
 
@@ -36,7 +36,7 @@ class Upserts(Writes[M]):
         """
         self._check_model(entity)
         how = upserting.plan(self._mapper, self.scope.dialect, on, update)
-        group = how.group(entity)
+        group = how.intake().group(entity)
         statement = upserting.statement(how, group, finds=True)
         return cast(M, await self._write("upsert", lambda own: upserting.store(own, how, group, statement)))
 
@@ -60,13 +60,10 @@ class Upserts(Writes[M]):
             UsageError: the model has no such key; or an item is no row with values in it.
             UniqueViolation: as for ``upsert``.
         """
-        rows.check_source(self._mapper, source, "upsert_many")
         how = upserting.plan(self._mapper, self.scope.dialect, on, update)
-
-        async def store(inside: Writes[M], items: list[Any], first: int) -> None:
-            await inside._write("upsert_many", lambda own: upserting.store_many(own, how, items, first))
-
-        return await self._store_all(source, store, progress)
+        return await self._store_all(
+            source, how.intake(), lambda groups, own: upserting.store_many(own, how, groups), progress
+        )
 
     async def get_or_add(self, entity: M, *, on: Any) -> M:
         """The entity of the row that has the same unique key, or else of this one, which is stored.
@@ -83,5 +80,5 @@ class Upserts(Writes[M]):
         """
         self._check_model(entity)
         how = upserting.plan(self._mapper, self.scope.dialect, on)
-        group = how.group(entity)
+        group = how.intake().group(entity)
         return cast(M, await self._write("get_or_add", lambda own: upserting.get_or_add(own, how, group)))

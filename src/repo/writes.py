@@ -1,13 +1,14 @@
 """The verbs that write."""
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any, Literal, TypeVar, cast, overload
 
 from sqlalchemy import ColumnElement, inspect
 from sqlalchemy.orm import Session
 
-from repo.engine import bulk, changes, entities, rows
+from repo.engine import bulk, changes, entities
 from repo.engine.conditions import (
     Condition,
     check_names,
@@ -17,6 +18,8 @@ from repo.engine.conditions import (
     new_values,
     not_found,
 )
+from repo.engine.rows import Group, Intake
+from repo.engine.sources import check_source, chunks
 from repo.errors import StaleData, UsageError
 from repo.reads import M, Reads
 from repo.scopes.call import Call
@@ -71,8 +74,9 @@ class Writes(Reads[M]):
 
         Args:
             source: entities or mappings of attribute names to values; a list, a generator or an
-                asynchronous generator. It is read as it is stored, so it may be longer than memory.
-                Only columns are stored, no relationships.
+                asynchronous generator, which may be longer than memory. It is read as it is stored;
+                an asynchronous one, where only one transaction can write at a time, is read to its
+                end before that begins. Only columns are stored, no relationships.
             returning: give the stored entities, in the order of the source, instead of a number.
                 They are new objects; entities of the source stay as they are.
             progress: called with the number of rows stored so far, after each chunk.
@@ -81,16 +85,16 @@ class Writes(Reads[M]):
             ConstraintViolation: the database refuses a row.
             UsageError: an item is neither an entity of the model nor a mapping of its attributes.
         """
-        rows.check_source(self._mapper, source, "add_many")
+        mapper, dialect = self._mapper, self.scope.dialect
         stored: list[M] = []
 
-        async def add(inside: "Writes[M]", items: list[Any], first: int) -> None:
+        def add(groups: Sequence[Group], own: Session) -> None:
             if returning:
-                stored.extend(await inside._add_returning(items, first))
+                stored.extend(bulk.add_returning(own, mapper, groups))
             else:
-                await inside._add(items, first)
+                bulk.add(own, dialect, groups)
 
-        count = await self._store_all(source, add, progress)
+        count = await self._store_all(source, Intake(mapper, "add_many"), add, progress)
         return stored if returning else count
 
     async def update(self, entity_or_key: Any, /, **values: Any) -> M:
@@ -151,6 +155,9 @@ class Writes(Reads[M]):
     async def update_many(self, rows: Iterable[Mapping[str, Any]]) -> int:
         """Change many rows, each by the primary key that it holds: how many. All of them, or none.
 
+        The rows are locked first, a thousand keys at a time and in the order of the keys; then they
+        are changed, all those together that name the same columns.
+
         Args:
             rows: mappings of attribute names to values, the key among them. A version among them
                 is the one in which the row is expected.
@@ -202,32 +209,27 @@ class Writes(Reads[M]):
     async def _store_all(
         self,
         source: Source[M],
-        store: Callable[["Writes[M]", list[Any], int], Awaitable[None]],
+        intake: Intake,
+        store: Callable[[Sequence[Group], Session], None],
         progress: Callable[[int], object] | None,
     ) -> int:
-        """Store all of a source or nothing: how many.
-
-        ``store`` gets a repository, the next items, and the number of the first of them.
-        """
+        """Store all of a source or nothing: how many."""
+        check_source(self._mapper, source, intake.verb)
+        unit = self.scope.unit()
         count = 0
-        async with self.scope.unit() as unit, aclosing(rows.chunks(source)) as chunks:
-            inside = self.using(unit)
-            async for items in chunks:
-                await store(inside, items, count + 1)
-                count += len(items)
-                if progress is not None:
-                    progress(count)
+        async with aclosing(chunks(source, intake, ahead=self.scope.dialect.one_writer)) as given:
+            groups = await anext(given, None)
+            if groups is None:
+                return 0
+            async with unit as scope:
+                inside = self.using(scope)
+                while groups is not None:
+                    await inside._write(intake.verb, partial(store, groups))
+                    count += sum(len(group.rows) for group in groups)
+                    if progress is not None:
+                        progress(count)
+                    groups = await anext(given, None)
         return count
-
-    async def _add(self, items: list[Any], first: int) -> int:
-        """Store the next items of a source; ``first`` is the number of the first of them."""
-        mapper, dialect = self._mapper, self.scope.dialect
-        return await self._write("add_many", lambda own: bulk.add(own, mapper, dialect, items, first))
-
-    async def _add_returning(self, items: list[Any], first: int) -> list[M]:
-        """Store the next items of a source, and give them."""
-        mapper = self._mapper
-        return await self._write("add_many", lambda own: bulk.add_returning(own, mapper, items, first))
 
     async def _update_entity(self, entity: M, values: Mapping[str, Any]) -> M:
         """Let the session write what was changed on an entity."""

@@ -9,7 +9,7 @@ from sqlalchemy import inspect
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from repo import Database, NotFound, Scope, StaleData, UniqueViolation, UsageError
-from repo.engine.rows import CHUNK
+from repo.engine.sources import CHUNK
 from repo.errors import InvalidValue, ScopeClosed
 from tests.models import (
     WRITING_SCOPES,

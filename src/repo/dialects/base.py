@@ -149,8 +149,8 @@ class Dialect(ABC):
         table: Table,
         columns: Sequence[str],
         rows: Iterable[tuple[Any, ...]],
-    ) -> None:
-        """Insert rows of bound values by the database's bulk way; only where it ``copies``."""
+    ) -> bool:
+        """Insert rows of bound values by the database's bulk way; False where that does not take them."""
 
     @abstractmethod
     def insert(self, model: Any) -> Any:

@@ -1,7 +1,6 @@
 """Many rows, by the shortest way that the database has."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import groupby
 from operator import itemgetter
 from typing import Any, cast
 
@@ -23,28 +22,27 @@ from repo.engine.conditions import (
     stored,
 )
 from repo.engine.entities import complete_many, early
-from repo.engine.rows import AS_THEY_ARE, Group, Row, groups, plain_function
+from repo.engine.rows import AS_THEY_ARE, Group, Row, plain_function
 from repo.errors import InvalidValue, RepoError, UsageError
 
 
-def add(own: Session, mapper: Mapper[Any], dialect: Dialect, items: Sequence[Any], first: int = 1) -> int:
-    """Insert entities or mappings; the database's own defaults are not read back."""
+def add(own: Session, dialect: Dialect, groups: Sequence[Group]) -> None:
+    """Insert rows; the database's own defaults are not read back."""
     own.flush()
-    for group in groups(mapper, items, "add_many", first):
+    for group in groups:
         model = group.shape.mapper
         if group.shape.needs_flush:
             for entity in _flushed(own, group):
                 own.expunge(entity)
         elif not (dialect.copies and _copy(own.connection(), dialect, group)):
             own.execute(insert(model.class_), group.rows, execution_options=AS_THEY_ARE)
-    return len(items)
 
 
-def add_returning(own: Session, mapper: Mapper[Any], items: Sequence[Any], first: int = 1) -> list[Any]:
-    """Insert entities or mappings; the stored entities in the order of the items."""
+def add_returning(own: Session, mapper: Mapper[Any], groups: Sequence[Group]) -> list[Any]:
+    """Insert rows; the stored entities in their order."""
     own.flush()
     added: list[Any] = []
-    for group in groups(mapper, items, "add_many", first):
+    for group in groups:
         model = group.shape.mapper
         if group.shape.needs_flush:
             added.extend(_flushed(own, group))
@@ -83,8 +81,7 @@ def _copy(connection: Connection, dialect: Dialect, group: Group) -> bool:
             values[column.name] = _bound(connection, column, value)
     getters = tuple(values.values())
     records = [tuple([get(row) for get in getters]) for row in group.rows]
-    dialect.copy(connection, table, list(values), records)
-    return True
+    return dialect.copy(connection, table, list(values), records)
 
 
 def _value(mapper: Mapper[Any], column: Column[Any], name: str | None, names: Sequence[str]) -> Any:
@@ -137,9 +134,12 @@ def update(own: Session, mapper: Mapper[Any], rows: Iterable[Any]) -> int:
         for key, values in by_key.items():
             changes.update_key(own, mapper, key, values)
         return len(by_key)
-    for names, group in groupby(by_key.items(), lambda pair: pair[1].keys()):
+    alike: dict[frozenset[str], list[tuple[Key, Row]]] = {}
+    for key, values in by_key.items():
+        alike.setdefault(frozenset(values), []).append((key, values))
+    for names, group in alike.items():
         if names:
-            _update_alike(own, mapper, list(names), list(group))
+            _update_alike(own, mapper, sorted(names), group)
     changes.refresh(own, mapper)
     return len(by_key)
 

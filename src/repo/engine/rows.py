@@ -1,8 +1,8 @@
 """What callers give, as rows: items of a source, their names and values, what is missing."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Column, ColumnDefault, Table, inspect
@@ -13,9 +13,6 @@ from sqlalchemy.sql.schema import CallableColumnDefault
 from repo.engine.conditions import check_columns, name_of, stored
 from repo.errors import UsageError
 
-CHUNK = 5000
-"""How many rows go to the database at a time."""
-
 AS_THEY_ARE = {"render_nulls": True}
 """How an INSERT of rows is executed: a None that ``Shape.row`` leaves is meant.
 
@@ -23,37 +20,6 @@ SQLAlchemy would otherwise begin a statement of its own for each other set of co
 """
 
 Row = Mapping[str, Any]
-
-
-def check_source(mapper: Mapper[Any], source: Any, verb: str) -> None:
-    """Refuse what is no source of rows, such as one row."""
-    if isinstance(source, str | bytes | Mapping) or not isinstance(source, Iterable | AsyncIterable):
-        raise UsageError(
-            f"{verb} of {name_of(mapper)} takes a list, or anything else that gives {name_of(mapper)} or "
-            f"mappings one after the other, not {type(source).__name__}; "
-            f"{verb.removesuffix('_many')}() takes a single entity"
-        )
-
-
-async def chunks(source: Iterable[Any] | AsyncIterable[Any]) -> AsyncGenerator[list[Any], None]:
-    """The source's items in lists of ``CHUNK``; an asynchronous generator is closed in the end."""
-    if not isinstance(source, AsyncIterable):
-        items = iter(source)
-        while some := list(islice(items, CHUNK)):
-            yield some
-        return
-    some = []
-    try:
-        async for item in source:
-            some.append(item)
-            if len(some) == CHUNK:
-                yield some
-                some = []
-        if some:
-            yield some
-    finally:
-        if (close := getattr(source, "aclose", None)) is not None:
-            await close()
 
 
 class Shape:
@@ -117,73 +83,79 @@ class Group:
     rows: list[dict[str, Any]]
 
 
-def groups(
-    mapper: Mapper[Any],
-    items: Iterable[Any],
-    verb: str,
-    first: int = 1,
-    *,
-    check: Callable[[Shape, dict[str, Any]], None] | None = None,
-) -> Iterator[Group]:
-    """The items as rows, in their order, those together that look alike.
+class Intake:
+    """How what a caller gives becomes rows of a model.
 
     Args:
         mapper: the model's.
-        items: entities or mappings.
         verb: what messages call the caller's verb.
-        first: the number of the first item, for messages.
         check: looks at each row, and may complete or refuse it. With it, rows are parted also where
             what the caller named differs, even if the same is stored.
     """
-    shapes: dict[Mapper[Any], Shape] = {}
-    made: list[tuple[Shape, dict[str, Any], frozenset[str]]] = []
-    for number, item in enumerate(items, first):
-        try:
-            shape, values = _values(mapper, shapes, item)
-            row = shape.row(values)
-            if check is not None:
-                check(shape, row)
-        except UsageError as error:
-            raise UsageError(f"item {number} of {verb}: {error}") from None
-        given = frozenset(values) if check is not None else _ANY
-        made.append((shape, row, given))
-    for (shape, names, given), alike in groupby(made, lambda each: (each[0], each[1].keys(), each[2])):
-        yield Group(shape, list(names), given, [row for _, row, _ in alike])
+
+    def __init__(
+        self, mapper: Mapper[Any], verb: str, *, check: Callable[[Shape, dict[str, Any]], None] | None = None
+    ) -> None:
+        self.mapper = mapper
+        self.verb = verb
+        self._check = check
+        self._shapes: dict[Mapper[Any], Shape] = {}
+
+    def groups(self, items: Iterable[Any], first: int = 1) -> list[Group]:
+        """The items as rows, in their order, those together that look alike; the first item has this number."""
+        made: list[tuple[Shape, dict[str, Any], frozenset[str]]] = []
+        for number, item in enumerate(items, first):
+            try:
+                made.append(self._row(item))
+            except UsageError as error:
+                raise UsageError(f"item {number} of {self.verb}: {error}") from None
+        alike = groupby(made, lambda each: (each[0], each[1].keys(), each[2]))
+        return [Group(shape, list(names), given, [row for _, row, _ in some]) for (shape, names, given), some in alike]
+
+    def group(self, entity: Any) -> Group:
+        """One new entity as a row."""
+        shape, row, given = self._row(entity)
+        return Group(shape, list(row), given, [row])
+
+    def _row(self, item: Any) -> tuple[Shape, dict[str, Any], frozenset[str]]:
+        """One item's row, and what of it the caller named."""
+        shape, values = self._values(item)
+        row = shape.row(values)
+        if self._check is None:
+            return shape, row, _ANY
+        self._check(shape, row)
+        return shape, row, frozenset(values)
+
+    def _values(self, item: Any) -> tuple[Shape, Row]:
+        """One item's values by attribute names, and the shape of its row."""
+        name = name_of(self.mapper)
+        if isinstance(item, Mapping):
+            shape = self._shape(self.mapper)
+            if not item.keys() <= shape.names.keys():
+                check_columns(self.mapper, item)
+            if self.mapper.polymorphic_abstract and not any(item.get(kind) for kind in shape.kinds):
+                raise UsageError(f"{name} is abstract, so no row is only that: give entities of its subclasses")
+            return shape, item
+        if not isinstance(item, self.mapper.class_):
+            raise UsageError(f"{name} or a mapping is wanted, not {type(item).__name__}")
+        state = inspect(item)
+        if state.key is not None:
+            raise UsageError(f"this {name} is stored already; update() is for that")
+        shape = self._shape(state.mapper)
+        related = [name for name in shape.relationships if state.dict.get(name)]
+        if related:
+            raise UsageError(
+                f"{name}.{related[0]} is set, and only columns are written here: set the columns behind it, "
+                "or use add()"
+            )
+        return shape, state.dict
+
+    def _shape(self, mapper: Mapper[Any]) -> Shape:
+        """The shape of rows of a model."""
+        return self._shapes.get(mapper) or self._shapes.setdefault(mapper, Shape(mapper))
 
 
 _ANY: frozenset[str] = frozenset()
-
-
-def group_of(mapper: Mapper[Any], entity: Any, check: Callable[[Shape, dict[str, Any]], None]) -> Group:
-    """One new entity as a row."""
-    shape, values = _values(mapper, {}, entity)
-    row = shape.row(values)
-    check(shape, row)
-    return Group(shape, list(row), frozenset(values), [row])
-
-
-def _values(mapper: Mapper[Any], shapes: dict[Mapper[Any], Shape], item: Any) -> tuple[Shape, Row]:
-    """One item's values by attribute names, and the shape of its row."""
-    if isinstance(item, Mapping):
-        shape = shapes.get(mapper) or shapes.setdefault(mapper, Shape(mapper))
-        if not item.keys() <= shape.names.keys():
-            check_columns(mapper, item)
-        if mapper.polymorphic_abstract and not any(item.get(kind) for kind in shape.kinds):
-            raise UsageError(f"{name_of(mapper)} is abstract, so no row is only that: give entities of its subclasses")
-        return shape, item
-    if not isinstance(item, mapper.class_):
-        raise UsageError(f"{name_of(mapper)} or a mapping is wanted, not {type(item).__name__}")
-    state = inspect(item)
-    if state.key is not None:
-        raise UsageError(f"this {name_of(mapper)} is stored already; update() is for that")
-    shape = shapes.get(state.mapper) or shapes.setdefault(state.mapper, Shape(state.mapper))
-    related = [name for name in shape.relationships if state.dict.get(name)]
-    if related:
-        raise UsageError(
-            f"{name_of(mapper)}.{related[0]} is set, and only columns are written here: set the "
-            "columns behind it, or use add()"
-        )
-    return shape, state.dict
 
 
 def plain_function(default: CallableColumnDefault) -> Callable[[], Any] | None:

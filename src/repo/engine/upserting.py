@@ -3,7 +3,7 @@
 Functions here that take a ``Session`` run inside SQLAlchemy's greenlet.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from repo.engine import changes
 from repo.engine.conditions import among, by_identity, check_columns, in_parts, key_names, name_of, stored
 from repo.engine.entities import early
 from repo.engine.execution import whole
-from repo.engine.rows import AS_THEY_ARE, Group, Shape, group_of, groups, plain_function
+from repo.engine.rows import AS_THEY_ARE, Group, Intake, Shape, plain_function
 from repo.engine.uniques import Unique, unique
 from repo.errors import UsageError
 
@@ -38,13 +38,9 @@ class Upsert:
     update: Sequence[str] | None
     """What changes of a row that is there; None means what the caller gave."""
 
-    def group(self, entity: Any) -> Group:
-        """One new entity as a row that can be stored by the key."""
-        return group_of(self.mapper, entity, self._check)
-
-    def groups(self, items: Sequence[Any], first: int) -> Iterable[Group]:
-        """Many of them."""
-        return groups(self.mapper, items, "upsert_many", first, check=self._check)
+    def intake(self) -> Intake:
+        """Makes rows that can be stored by the key."""
+        return Intake(self.mapper, "upsert_many", check=self._check)
 
     def _check(self, shape: Shape, row: dict[str, Any]) -> None:
         """Refuse a row without a value in a column of the key; one with a constant default gets it."""
@@ -163,20 +159,19 @@ def store(own: Session, how: Upsert, group: Group, upsert: Any) -> Any:
     return entity
 
 
-def store_many(own: Session, how: Upsert, items: Sequence[Any], first: int) -> int:
-    """Store many rows one after another: how many.
+def store_many(own: Session, how: Upsert, groups: Sequence[Group]) -> None:
+    """Store many rows one after another.
 
     Raises:
         UniqueViolation: a row that is in the way is not to be reached.
     """
     own.flush()
-    for group in how.groups(items, first):
+    for group in groups:
         own.execute(statement(how, group, finds=False), group.rows, execution_options=AS_THEY_ARE)
         reached = how.reached(group.shape)
         if reached is not None:
             _check_reached(own, how, group, reached)
     changes.refresh(own, how.mapper)
-    return len(items)
 
 
 def get_or_add(own: Session, how: Upsert, group: Group) -> Any:

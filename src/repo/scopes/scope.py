@@ -65,7 +65,7 @@ class Scope(ABC):
 
     @abstractmethod
     def reader(self) -> AbstractAsyncContextManager["Scope"]:
-        """A scope whose calls all run on one connection in one transaction, for a stream."""
+        """A scope whose calls all run on one connection in one transaction, for reads that belong together."""
 
     async def scalars(self, statement: Executable, params: Params = None) -> list[Any]:
         """The first column of every row: entities for ``select(User)``."""

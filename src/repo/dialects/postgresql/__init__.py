@@ -18,6 +18,10 @@ from repo.dialects.postgresql.values import comparable, in_days, stored
 from repo.errors import ConfigurationError, InvalidValue, RepoError
 
 EXPORT = text("SELECT pg_export_snapshot()")
+COPIES = text(
+    "SELECT relkind IN ('r', 'p', 'f') AND NOT row_security_active(oid) FROM pg_class WHERE oid = to_regclass(:name)"
+)
+"""Whether COPY takes rows for a table: not for a view, nor where row-level security applies to the user."""
 
 _NUMBERS: dict[str, type[int] | type[float]] = {
     "timeout": float,
@@ -112,11 +116,13 @@ class PostgreSQL(Dialect):
         table: Table,
         columns: Sequence[str],
         rows: Iterable[tuple[Any, ...]],
-    ) -> None:
+    ) -> bool:
+        # Asked before, as a COPY that fails would end the transaction. It goes through SQLAlchemy,
+        # which sends BEGIN with the first statement that does.
+        name = connection.dialect.identifier_preparer.format_table(table)
+        if not connection.scalar(COPIES, {"name": name}):
+            return False
         driver: Any = connection.connection.driver_connection
-        if not driver.is_in_transaction():
-            # SQLAlchemy sends BEGIN with the first statement that goes through it.
-            connection.exec_driver_sql("SELECT 1")
         copying = driver.copy_records_to_table(table.name, schema_name=table.schema, columns=columns, records=rows)
         try:
             await_only(copying)
@@ -128,6 +134,7 @@ class PostgreSQL(Dialect):
                 f"a row's value does not fit its column's type: {type(error).__name__}; its cause says more",
                 code=UNSENDABLE,
             ) from error
+        return True
 
     def insert(self, model: Any) -> Any:
         return insert(model)

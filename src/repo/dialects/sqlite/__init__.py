@@ -139,8 +139,8 @@ class SQLite(Dialect):
         table: Table,
         columns: Sequence[str],
         rows: Iterable[tuple[Any, ...]],
-    ) -> None:
-        raise NotImplementedError
+    ) -> bool:
+        return False
 
     def insert(self, model: Any) -> Any:
         return insert(model)
