@@ -91,10 +91,10 @@ class _Spool:
 
     def put(self, groups: list[Group]) -> None:
         """Add rows; those with a value that cannot be written stay in memory."""
-        written = self._kept and self._written(groups)
-        if written:
+        written = self._written(groups) if self._kept else None
+        if written is not None:
             self._file.write(written)
-        self._kept.append(None if written else groups)
+        self._kept.append(groups if written is None else None)
 
     def take(self) -> Iterator[list[Group]]:
         """All rows, once."""
