@@ -220,7 +220,7 @@ async def in_time() -> AsyncIterator[None]:
     except TimeoutError as error:
         raise ConnectionLost(
             f"the server did not answer within {CLEAN_UP:g} s when something was to be undone, so the "
-            "connection was thrown away. Is the server, or the network to it, down?"
+            "connection was thrown away, which undoes what was not committed. Is the server, or the network, down?"
         ) from error
 
 

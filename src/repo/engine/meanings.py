@@ -16,6 +16,7 @@ from repo.errors import RepoError
 _MISUSED = (errors.UsageError, "SQLAlchemy does not take this call: {said}")
 _UNTOLD = (errors.UsageError, "SQLAlchemy does not take this call: {kind}; its cause says more")
 _GONE = (errors.NotFound, "the row of an entity that is read again is not there any more")
+_BROKE = "the connection broke, and what was not committed is undone; do that again"
 _UNREFRESHED = "Could not refresh instance"
 
 CLASSES: Mapping[type[Exception], tuple[type[RepoError], str]] = {
@@ -26,21 +27,23 @@ CLASSES: Mapping[type[Exception], tuple[type[RepoError], str]] = {
     orm_exc.ObjectDeletedError: _GONE,
     orm_exc.DetachedInstanceError: (
         errors.NotLoaded,
-        "an attribute was used that was not loaded, of an entity that belongs to no session any more",
+        "an attribute was used that was not loaded, of an entity that belongs to no session any more: ask for it by "
+        "load= when you read, or later by await repository.load(entity, ...)",
     ),
     orm_exc.FlushError: _MISUSED,
     orm_exc.ObjectDereferencedError: _MISUSED,
-    sa_exc.MultipleResultsFound: (errors.MultipleFound, "more than one row meets the condition"),
+    sa_exc.MultipleResultsFound: (errors.MultipleFound, "more than one row meets the condition, where one is expected"),
     sa_exc.NoResultFound: (errors.NotFound, "no row meets the condition"),
     sa_exc.TimeoutError: (
         errors.PoolTimeout,
-        "no connection of the pool became free: the engine is used beside `repo`, too",
+        "no connection of the engine's own pool became free: it is used beside `repo`, too, or has fewer "
+        "connections than pool_size says",
     ),
     sa_exc.PendingRollbackError: (
         errors.TransactionFailed,
-        "an earlier statement failed, so nothing can be done before a rollback",
+        "an earlier statement of the session failed, so nothing can be done in it before await session.rollback()",
     ),
-    sa_exc.DisconnectionError: (errors.ConnectionLost, "the connection broke"),
+    sa_exc.DisconnectionError: (errors.ConnectionLost, _BROKE),
     sa_exc.NoSuchModuleError: (errors.ConfigurationError, "{said}"),
     sa_exc.CompileError: (
         errors.InvalidStatement,
@@ -58,7 +61,7 @@ def meaning(error: BaseException, metadata: MetaData | None) -> RepoError | None
     """What an error of SQLAlchemy's, that holds no code of a driver's, means; None if it is none."""
     match error:
         case sa_exc.DBAPIError() if error.connection_invalidated:
-            return errors.ConnectionLost("the connection broke")
+            return errors.ConnectionLost(_BROKE)
         case sa_exc.StatementError(orig=RepoError() as ours):
             return ours
         case sa_exc.StatementError(orig=sa_exc.InvalidRequestError() as said):

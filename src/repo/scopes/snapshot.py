@@ -25,6 +25,11 @@ from repo.scopes.scope import Scope
 
 T = TypeVar("T")
 
+_LOST = (
+    "the snapshot's moment is lost, because its connection broke, or a call that was running on it was cancelled: "
+    "open another snapshot, and ask all of it again"
+)
+
 Place = asyncio.Future["Pinned"]
 """A call's place in a line for a connection."""
 
@@ -132,7 +137,9 @@ class Snapshot(Scope):
     async def _borrow(self, verb: str, only: Pinned | None) -> AsyncIterator[Pinned]:
         """A connection for the length of the block, after waiting in line for it."""
         if self._closed:
-            raise ScopeClosed("the snapshot has ended, so it takes no more calls")
+            raise ScopeClosed(
+                "the snapshot has ended, so it takes no more calls; was a task started inside of it and not awaited?"
+            )
         with self._calls.call(verb):
             pinned = await self._wait_for(only)
             try:
@@ -158,7 +165,7 @@ class Snapshot(Scope):
         if only is None and token is not None and self._may_join():
             return await self._join(token)
         if self._opening is not None and self._opening.done() and not self._all:
-            raise ConnectionLost("the snapshot is lost: its last connection broke or was cancelled")
+            raise ConnectionLost(_LOST)
         line = self._line if only is None else only.line
         place: Place = asyncio.get_running_loop().create_future()
         line.append(place)
@@ -276,7 +283,7 @@ class Snapshot(Scope):
             await self._connections.clean(pinned.connection, self._options)
         finally:
             await pinned.stack.aclose()
-        lost = ConnectionLost("the snapshot's connection broke, or its call was cancelled")
+        lost = ConnectionLost(_LOST)
         self._fail(pinned.line, lost)
         if not self._all:
             self._fail(self._line, lost)

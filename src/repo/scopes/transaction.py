@@ -125,7 +125,9 @@ class Transaction(Scope):
     async def perform(self, call: Call[T]) -> T:
         with calling(self._connections.hooks, self.kind, call) as trace:
             if call.writes and self.options.read_only:
-                raise ReadOnlyScope(f"{call.verb}: this transaction was opened with read_only=True")
+                raise ReadOnlyScope(
+                    f"{call.verb}: this transaction only reads (read_only=True); write in another, or without that"
+                )
             if call.metadata is not None and (call.writes or self._metadata is None):
                 self._metadata = call.metadata
             async with self._queue.turn(call.verb) as level, self._failing(level, call.metadata):

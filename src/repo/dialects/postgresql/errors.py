@@ -29,17 +29,29 @@ UNSENDABLE = "22000"
 """The code that the driver gives to values which it cannot send."""
 
 _MISUNDERSTOOD = (errors.InvalidStatement, "the server cannot do what the statement says")
-_BROKEN = (errors.ConnectionLost, "the connection broke, and what was not committed is undone")
-_CLOSED = (errors.ConnectionLost, "the server closed the connection, and what was not committed is undone")
+_BROKEN = (
+    errors.ConnectionLost,
+    "the connection broke, and what was not committed is undone; do that again",
+)
+_CLOSED = (
+    errors.ConnectionLost,
+    "the server closed the connection (it stops, or was told to), and what was not committed is undone; do that again",
+)
 _STORAGE = (errors.StorageFailed, "the server cannot read or write its storage; its own log says more")
-_REFUSED = (errors.ConnectFailed, "the server refused the user, the password or the database")
+_REFUSED = (
+    errors.ConnectFailed,
+    "the server refused the user, the password or the database that the URL names",
+)
 
 CODES: dict[str, tuple[type[RepoError], str]] = {
     "03": _MISUNDERSTOOD,
     "08": _BROKEN,
     "08001": (errors.ConnectFailed, "no connection could be made"),
     "08004": (errors.ConnectFailed, "the server refused the connection"),
-    "08007": (errors.CommitOutcomeUnknown, "nobody can say whether the transaction was committed"),
+    "08007": (
+        errors.CommitOutcomeUnknown,
+        "nobody can say whether the transaction was committed: read what it would have changed before you do it again",
+    ),
     "08P01": (
         errors.InvalidStatement,
         "the driver and the server, or a pooler between them, do not understand each other",
@@ -52,14 +64,20 @@ CODES: dict[str, tuple[type[RepoError], str]] = {
     "21": (errors.InvalidStatement, "several rows came where one may be, or one row would be changed twice"),
     "22": (errors.InvalidValue, "a value does not fit"),
     UNSENDABLE: (errors.InvalidValue, "a parameter's value cannot be sent as its type; is the Python type right?"),
-    "22001": (errors.InvalidValue, "a text is too long for its column"),
-    "22003": (errors.InvalidValue, "a number is too large for its type"),
+    "22001": (errors.InvalidValue, "a text is too long for its column; check its length first, or widen the column"),
+    "22003": (errors.InvalidValue, "a number is too large for its type; BigInteger and Numeric hold larger ones"),
     "22012": (errors.InvalidValue, "a number was divided by zero"),
     "24": _MISUNDERSTOOD,
     "25": (errors.InvalidStatement, "the statement does not fit the state of the transaction"),
-    "25006": (errors.ReadOnlyScope, "a write was sent in a transaction that only reads, or to a replica"),
+    "25006": (
+        errors.ReadOnlyScope,
+        "a write was sent in a snapshot, in a transaction with read_only=True, or to a replica, which only read",
+    ),
     "25P02": (errors.TransactionFailed, "an earlier statement failed, so nothing can be done before a rollback"),
-    "25P03": (errors.ConnectionLost, "the server closed the connection, because its transaction was idle for too long"),
+    "25P03": (
+        errors.ConnectionLost,
+        "the server closed the connection, because its transaction was idle for too long: wait for others outside",
+    ),
     "25P04": (errors.StatementTimeout, "the transaction ran for longer than the server allows"),
     "26": (errors.InvalidStatement, "a prepared statement is not there; is a pooler in between?"),
     "27": _MISUNDERSTOOD,
@@ -71,32 +89,44 @@ CODES: dict[str, tuple[type[RepoError], str]] = {
     "38": _MISUNDERSTOOD,
     "39": _MISUNDERSTOOD,
     "3B": _MISUNDERSTOOD,
-    "3D": (errors.ConnectFailed, "there is no such database"),
-    "3F": (errors.InvalidStatement, "there is no such schema"),
+    "3D": (errors.ConnectFailed, "there is no such database; create it, or correct the URL"),
+    "3F": (errors.InvalidStatement, "there is no such schema; are the migrations up to date?"),
     "40": (errors.SerializationFailure, "the transaction was rolled back; run it again from its start"),
     "40001": (
         errors.SerializationFailure,
         "concurrent transactions could not be put in any order; run this one again from its start",
     ),
-    "40003": (errors.CommitOutcomeUnknown, "nobody can say whether the statement was completed"),
+    "40003": (
+        errors.CommitOutcomeUnknown,
+        "nobody can say whether the statement was completed: read what it would have changed before you do it again",
+    ),
     "40P01": (
         errors.Deadlock,
         "two transactions waited for each other's locks; run this one again from its start, "
         "and take locks in the same order everywhere",
     ),
-    "42": (errors.InvalidStatement, "the server does not understand the statement"),
-    "42501": (errors.InvalidStatement, "the user may not do this"),
-    "53": (errors.Unavailable, "the server has no resources left"),
+    "42": (
+        errors.InvalidStatement,
+        "the server does not understand the statement: a missing table or column, a wrong type, or its syntax",
+    ),
+    "42501": (errors.InvalidStatement, "the user may not do this; grant it the privilege, or connect as another user"),
+    "53": (errors.Unavailable, "the server has no resources left; try again later"),
     "53100": (errors.StorageFailed, "the server's disk is full"),
     "53300": (errors.Unavailable, "the server takes no more connections; use a smaller pool_size, or a pooler"),
     "54": (errors.InvalidStatement, "the statement exceeds a limit of the server"),
     "55": (errors.InvalidStatement, "what the statement is about is not in the state for it"),
-    "55P03": (errors.LockTimeout, "a lock was not to be had in time; another transaction holds it"),
+    "55P03": (
+        errors.LockTimeout,
+        "a lock was not to be had in time, because another transaction holds it; run this one again, or wait longer",
+    ),
     "57": (errors.Unavailable, "the server stops or starts, or an administrator intervened"),
-    "57014": (errors.StatementTimeout, "the statement was stopped by a time-out or a cancel"),
+    "57014": (
+        errors.StatementTimeout,
+        "the statement was stopped: it ran longer than a time-out allows, or somebody cancelled it on the server",
+    ),
     "57P01": _CLOSED,
     "57P02": _CLOSED,
-    "57P03": (errors.Unavailable, "the server starts or stops"),
+    "57P03": (errors.Unavailable, "the server starts or stops; try again in a moment"),
     "57P04": (errors.ConnectionLost, "the database was dropped"),
     "57P05": _CLOSED,
     "58": _STORAGE,

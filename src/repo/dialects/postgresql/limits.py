@@ -65,7 +65,8 @@ def _by_driver(connection: Connection, seconds: float) -> Iterator[None]:
         yield
     except TimeoutError as error:
         raise StatementTimeout(
-            f"the statement was stopped, because it ran for longer than {seconds:g} s (statement_timeout)"
+            f"the statement was stopped, because it ran for longer than {seconds:g} s (statement_timeout): make it "
+            "faster, or the time-out longer"
         ) from error
     finally:
         setattr(driver, KEPT_IN, before)

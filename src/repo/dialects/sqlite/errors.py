@@ -37,7 +37,10 @@ CLASSES: dict[int, tuple[type[RepoError], str]] = {
         errors.InvalidStatement,
         "SQLite does not understand the statement: a missing table or column, or its syntax",
     ),
-    sqlite3.SQLITE_PERM: (errors.ConnectFailed, "the file may not be opened"),
+    sqlite3.SQLITE_PERM: (
+        errors.ConnectFailed,
+        "this user may not open the file; check its permissions and those of its folder",
+    ),
     sqlite3.SQLITE_BUSY: (
         errors.DatabaseLocked,
         "another connection kept the write lock for longer than the busy time-out; "
@@ -45,22 +48,28 @@ CLASSES: dict[int, tuple[type[RepoError], str]] = {
     ),
     sqlite3.SQLITE_LOCKED: (
         errors.DatabaseLocked,
-        "another statement of this process has locked the table",
+        "another statement of this process has locked the table; run this again when that has ended",
     ),
     sqlite3.SQLITE_NOMEM: (errors.Unavailable, "there is no memory left"),
     sqlite3.SQLITE_READONLY: (
         errors.StorageFailed,
         "the database can only be read: check the permissions of its file and its folder",
     ),
-    sqlite3.SQLITE_INTERRUPT: (errors.StatementTimeout, "the statement was interrupted"),
-    sqlite3.SQLITE_IOERR: (errors.StorageFailed, "reading or writing the file failed"),
-    sqlite3.SQLITE_CORRUPT: (errors.StorageFailed, "the database file is damaged"),
+    sqlite3.SQLITE_INTERRUPT: (
+        errors.StatementTimeout,
+        "the statement was interrupted, by a time-out or by interrupt()",
+    ),
+    sqlite3.SQLITE_IOERR: (
+        errors.StorageFailed,
+        "reading or writing the file failed; is its disk, or the network that it is on, in order?",
+    ),
+    sqlite3.SQLITE_CORRUPT: (errors.StorageFailed, "the database file is damaged; restore it from a backup"),
     sqlite3.SQLITE_FULL: (errors.StorageFailed, "the disk is full, or the file as large as it may be"),
     sqlite3.SQLITE_CANTOPEN: (
         errors.ConnectFailed,
         "the file cannot be opened: does its folder exist, and may it be written?",
     ),
-    sqlite3.SQLITE_PROTOCOL: (errors.DatabaseLocked, "too many connections opened the file at once"),
+    sqlite3.SQLITE_PROTOCOL: (errors.DatabaseLocked, "too many connections opened the file at once; try again"),
     sqlite3.SQLITE_SCHEMA: (
         errors.SerializationFailure,
         "another connection changed the tables meanwhile; run the transaction again from its start",
@@ -71,7 +80,7 @@ CLASSES: dict[int, tuple[type[RepoError], str]] = {
     sqlite3.SQLITE_NOLFS: (errors.StorageFailed, "the file is larger than this system supports"),
     sqlite3.SQLITE_AUTH: (errors.InvalidStatement, "an authorizer does not allow the statement"),
     sqlite3.SQLITE_RANGE: (errors.InvalidStatement, "a parameter's number is out of range"),
-    sqlite3.SQLITE_NOTADB: (errors.StorageFailed, "the file is not an SQLite database"),
+    sqlite3.SQLITE_NOTADB: (errors.StorageFailed, "the file is not an SQLite database; is its path right?"),
 }
 
 UNLISTED = (RepoError, "SQLite failed")
@@ -101,7 +110,9 @@ def translate(error: BaseException, metadata: MetaData | None) -> RepoError | No
         fields = constraints.describe(name, str(cause), known, statement, clues.foreign_key)
         return CONSTRAINTS[name].of(code=name, **fields)
     if clues.query_only:
-        return errors.ReadOnlyScope("a write was sent in a transaction that only reads", code=name)
+        return errors.ReadOnlyScope(
+            "a write was sent in a snapshot or in a transaction with read_only=True, which only read", code=name
+        )
     if clues.locked is not None:
         return errors.DatabaseLocked(
             f"{clues.locked}. Look for a long transaction there, or wait longer (?timeout= in the URL, in seconds)",
@@ -130,5 +141,7 @@ def _without_code(cause: sqlite3.Error) -> RepoError:
         # What it says is a number and a Python type.
         return errors.InvalidValue(f"a parameter's Python type cannot be stored in SQLite ({said})")
     if "closed" in said:
-        return errors.ConnectionLost(f"the connection is closed ({said})")
+        return errors.ConnectionLost(
+            f"the connection is closed, and what was not committed is undone; do that again ({said})"
+        )
     return errors.InvalidStatement(f"the driver refused the call ({said})")

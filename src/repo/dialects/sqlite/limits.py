@@ -34,7 +34,8 @@ def limited(connection: Connection, seconds: float | None) -> Iterator[None]:
         if getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_INTERRUPT or not alarm.rang:
             raise
         raise StatementTimeout(
-            f"the statement was stopped, because it ran for longer than {seconds:g} s (statement_timeout)",
+            f"the statement was stopped, because it ran for longer than {seconds:g} s (statement_timeout): make it "
+            "faster, or the time-out longer",
             code="SQLITE_INTERRUPT",
         ) from error.orig
     finally:
