@@ -131,8 +131,10 @@ async def test_a_unique_index_over_some_rows(scope: AnyScope) -> None:
     assert old.id != new.id == same.id
     assert (same.seen, (await handles.get_one(old.id)).seen) == (2, 0)
     assert (await handles.get_or_add(Handle(name="ada"), on="handles_live")).id == new.id
-    assert await handles.upsert_many([{"name": "ada", "seen": 3}], on="handles_live") == 1
-    assert await handles.count() == 2
+    rows = [{"name": "ada", "seen": 3}, {"name": "grace", "seen": 4}, {"name": "ada", "seen": 5}]
+    assert await handles.upsert_many(rows, on="handles_live") == 3
+    live = await handles.all(Handle.kind == "live", order_by=Handle.name)
+    assert [(handle.name, handle.seen) for handle in live] == [("ada", 5), ("grace", 4)]
 
 
 async def test_a_unique_index_by_an_expression(scope: AnyScope) -> None:
@@ -144,6 +146,10 @@ async def test_a_unique_index_by_an_expression(scope: AnyScope) -> None:
     assert (await handles.get_or_add(Handle(name="aDA", kind="gone", team="nobody"), on="handles_lower")).id == first.id
     other = await handles.get_or_add(Handle(name="ada", kind="gone", team="x"), on="handles_lower")
     assert other.id != first.id
+    rows = [{"name": name, "kind": "gone", "seen": seen} for name, seen in (("aDA", 5), ("Grace", 6), ("GRACE", 7))]
+    assert await handles.upsert_many(rows, on="handles_lower", update=Handle.seen) == 3
+    read = await handles.all(Handle.team.is_(None), order_by=Handle.id)
+    assert [(handle.name, handle.seen) for handle in read] == [("Ada", 5), ("Grace", 7)]
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,11 @@ from sqlalchemy import (
     literal,
     text,
 )
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import QueryableAttribute
 from sqlalchemy.sql import operators, visitors
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import UnaryExpression
 
 from repo.dialects.base import Dialect
@@ -161,11 +163,27 @@ def _unordered(element: Any) -> Any:
     return element
 
 
+class _Constant(ColumnElement[Any]):
+    """A value in the text of a statement, as an index has it: by a parameter no index would be recognised."""
+
+    inherit_cache = False  # its value is a part of the text
+
+    def __init__(self, value: BindParameter[Any]) -> None:
+        self.value = value
+        self.type = value.type
+
+
+@compiles(_Constant)
+def _render(constant: _Constant, compiler: SQLCompiler, **_: Any) -> str:
+    """The value of the model's index, as its DDL shows it."""
+    return compiler.process(constant.value, literal_binds=True)
+
+
 def _literal(expression: Any) -> Any:
-    """An expression with its values in its text, as an index has them: parameters would be others each time."""
+    """An expression with its values in its text."""
 
     def replace(element: Any, **_: Any) -> Any:
-        return element.render_literal_execute() if isinstance(element, BindParameter) else None
+        return _Constant(element) if isinstance(element, BindParameter) else None
 
     return expression if isinstance(expression, Column) else visitors.replacement_traverse(expression, {}, replace)
 
