@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from sqlalchemy import URL, Connection, MetaData, text
 from sqlalchemy.exc import ArgumentError
@@ -27,6 +28,7 @@ from repo.scopes.batching import Batches, Lookup
 from repo.scopes.call import Call, Trace, calling
 from repo.scopes.scope import Scope
 from repo.scopes.snapshot import Snapshot
+from repo.scopes.stream import Stream
 from repo.scopes.transaction import Transaction
 
 T = TypeVar("T")
@@ -104,6 +106,7 @@ class Database(Scope):
         self._connections = Connections(self.engine, self.dialect, Permits(pool_size, pool_timeout), hooks)
         self._alone = False
         self._batches = Batches()
+        self._streams: WeakSet[Stream[Any]] = WeakSet()
 
     def _create_engine(self, url: URL, pool_size: int, options: Mapping[str, Any]) -> AsyncEngine:
         """An engine of our own; the user's options win, argument by argument."""
@@ -142,6 +145,9 @@ class Database(Scope):
 
         An engine that was given is left open.
         """
+        for stream in list(self._streams):
+            if stream.abandoned():
+                await stream.aclose()
         await self._connections.close()
         if self._own_engine:
             await finish(self._disconnect())
@@ -239,7 +245,7 @@ class Database(Scope):
             writes = call.writes is not False
             if writes:
                 self._refuse_inside_transaction(call.verb)
-            holder = Holder(call.verb, writes=writes, alone=self._alone)
+            holder = Holder(call.verb, self._connections.permits, writes=writes, alone=self._alone)
             async with self._connections.lease(holder) as connection:
                 trace.connected(self._connections.number(connection))
                 if writes:
@@ -254,11 +260,18 @@ class Database(Scope):
         return self.transaction()
 
     def reader(self) -> AbstractAsyncContextManager[Scope]:
-        return self.transaction(read_only=True, isolation="REPEATABLE READ")
+        options = TransactionOptions(
+            isolation="REPEATABLE READ", read_only=True, statement_timeout=self._statement_timeout
+        )
+        return Transaction(self._connections, options, alone=self._alone, what="a stream")
+
+    def opened(self, stream: Stream[Any]) -> None:
+        self._streams.add(stream)
 
     def _refuse_inside_transaction(self, verb: str) -> None:
         """Refuse a write that its caller takes for a part of a transaction."""
-        around = [holder for holder in inside() if holder.writes and holder.nests]
+        pool = self._connections.permits
+        around = [holder for holder in inside() if holder.pool is pool and holder.writes and holder.nests]
         if around and not self._alone:
             raise UsageError(
                 f"{verb} through the Database inside of a transaction would commit by itself, "

@@ -241,7 +241,7 @@ class Reads(Generic[M]):
                     "load them by load=selectinload(...), or by nothing at all with load=lazyload(...)"
                 ) from error
 
-        return Stream(self.scope.reader(), start, chunk=chunk, detach=self.scope.detaches)
+        return Stream(self.scope, start, chunk=chunk, detach=self.scope.detaches)
 
     async def exists(self, *where: Condition) -> bool:
         """Whether at least one row meets the conditions; the database stops at the first."""

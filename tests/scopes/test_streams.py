@@ -1,6 +1,8 @@
 """Streams: constant memory, cancelled half-way, and bodies that use the scope that they stream from."""
 
 import asyncio
+import contextlib
+import gc
 import tracemalloc
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -135,3 +137,41 @@ async def test_a_body_may_write_beside_its_stream(db: Database, readings: Readin
             await readings.add(Reading(id=reading.id + 1000, sensor="new", value=-1))
             assert reading.value > 0
     assert await readings.count(Reading.value == -1) == 200
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["dropped", "kept"])
+async def test_close_does_not_wait_for_a_stream_that_was_left(url: str, kept: bool) -> None:
+    """A stream left early without `async with` is closed when it is dropped, with a warning, or by `close()`."""
+    async with asyncio.timeout(30), Database(url) as db:
+        await db.create_all(Base.metadata)
+        await Readings(db).add_many(source(10))
+        stream = Readings(db).stream(chunk=2)
+        async for _ in stream:
+            break
+        assert db.stats.checked_out == 1
+        if not kept:
+            with pytest.warns(ResourceWarning, match="left early"):
+                del stream
+        await db.close()
+        assert db.stats.checked_out == 0
+
+
+async def test_a_stream_that_was_dropped_gives_its_connection_back(db: Database, readings: Readings) -> None:
+    """After a warning the pool is whole, also where the loop was left by an error."""
+    await readings.add_many(source(10))
+
+    async def fail() -> None:
+        async for _ in readings.stream(chunk=2):
+            raise ValueError
+
+    async def fail_and_forget() -> None:
+        with contextlib.suppress(ValueError):
+            await fail()
+        gc.collect()
+
+    with pytest.warns(ResourceWarning, match="left early"):
+        await fail_and_forget()
+    async with asyncio.timeout(30):
+        assert await readings.count() == 10
+        await db.close()
+    assert db.stats.checked_out == 0

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import event, select, text
@@ -13,7 +14,7 @@ from repo import (
     gather,
 )
 from repo.errors import CommitOutcomeUnknown, ReadOnlyScope, ScopeClosed
-from tests.scopes.models import Account, Accounts, Entries, Entry
+from tests.scopes.models import Account, Accounts, Base, Entries, Entry
 
 
 async def test_leaving_the_block_commits(db: Database, accounts: Accounts) -> None:
@@ -292,3 +293,15 @@ async def test_a_connection_lost_at_commit(db: Database, accounts: Accounts) -> 
             await db.scalar(text("SELECT pg_terminate_backend(:process)"), {"process": process})
     assert not caught.value.retryable
     assert await accounts.count() == 0
+
+
+async def test_another_database_is_none_of_its_business(db: Database, accounts: Accounts, tmp_path: Path) -> None:
+    """Inside a transaction another database can be written to as ever."""
+    async with Database(f"sqlite+aiosqlite:///{tmp_path / 'other.db'}") as other:
+        await other.create_all(Base.metadata)
+        async with db.transaction() as tx:
+            await Accounts(tx).add(Account(owner="Ada"))
+            await Accounts(other).add(Account(owner="Grace"))
+            with pytest.raises(UsageError, match="inside of a transaction"):
+                await accounts.add(Account(owner="Alan"))
+        assert await Accounts(other).count() == 1

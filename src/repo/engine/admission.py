@@ -20,13 +20,23 @@ class Holder:
     """What holds permits: a single call, or a scope inside of which more may be asked for."""
 
     __slots__ = (
-        "alone", "asked", "children", "give_back", "nests", "open", "parent", "patience", "permits", "since", "task",
-        "what", "writes",
+        "alone", "asked", "children", "give_back", "nests", "open", "parent", "patience", "permits", "pool", "since",
+        "task", "what", "writes",
     )  # fmt: skip
 
-    def __init__(self, what: str, *, nests: bool = False, writes: bool = False, alone: bool = False) -> None:
+    def __init__(
+        self,
+        what: str,
+        pool: "Permits | None" = None,
+        *,
+        nests: bool = False,
+        writes: bool = False,
+        alone: bool = False,
+    ) -> None:
         self.what = what
         """How messages call it."""
+        self.pool = pool
+        """Whose permits it asks for; scopes of other databases are none of its business."""
         self.task = asyncio.current_task()
         self.nests = nests
         """Whether code inside of it may ask for further connections."""
@@ -50,7 +60,7 @@ class Holder:
 
     def find_parent(self) -> None:
         """Find out what it is inside of; before it holds a permit itself."""
-        around = [other for other in inside() if other.permits and other is not self]
+        around = [other for other in inside() if other.pool is self.pool and other.permits and other is not self]
         self.parent = around[-1] if around and not self.alone else None
 
     def __str__(self) -> str:

@@ -144,7 +144,8 @@ class Queue:
         if isinstance(failure, asyncio.CancelledError):
             raise TransactionFailed(
                 f"nothing more can be done in this {self.name}: a statement was cancelled while it "
-                "ran, so its connection is gone. Let the cancellation leave the block"
+                "ran, so its connection is gone. Let the cancellation leave the block, or the error for "
+                "which gather or a TaskGroup has cancelled it; what may fail goes into a savepoint"
             ) from failure
         if failure is not None:
             raise TransactionFailed(

@@ -67,6 +67,9 @@ class Scope(ABC):
     def reader(self) -> AbstractAsyncContextManager["Scope"]:
         """A scope whose calls all run on one connection in one transaction, for reads that belong together."""
 
+    def opened(self, stream: Stream[Any]) -> None:  # noqa: B027  # most scopes have an end that does not wait for it
+        """A stream has begun to read; a scope that waits for its end has to know of it."""
+
     async def scalars(self, statement: Executable, params: Params = None) -> list[Any]:
         """The first column of every row: entities for ``select(User)``."""
         return await self.perform(self._call("scalars", statement, lambda own: list(own.scalars(statement, params))))
@@ -152,7 +155,7 @@ class Scope(ABC):
         """The rows one after another, read from the database ``chunk`` at a time."""
         options = {"yield_per": chunk}
         return Stream(
-            self.reader(),
+            self,
             lambda own: own.execute(statement, params, execution_options=options),
             chunk=chunk,
             detach=self.detaches,

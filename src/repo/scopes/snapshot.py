@@ -73,7 +73,7 @@ class Snapshot(Scope):
         self._calls = InFlight()
         self._batches = Batches()
         self._closed = False
-        self._holder = Holder("a snapshot", nests=True)
+        self._holder = Holder("a snapshot", connections.permits, nests=True)
         self._holder.give_back = self._give_back
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -238,7 +238,8 @@ class Snapshot(Scope):
         try:
             self._token = await connections[0].run_sync(pin, guarded=False)
         except NotPinned:
-            async with self._connections.writing(Holder("a snapshot that stops writers", writes=True)):
+            stopping = Holder("a snapshot that stops writers", self._connections.permits, writes=True)
+            async with self._connections.writing(stopping):
                 self._token = await connections[0].run_sync(pin, guarded=True)
             await self._drop(opened.pop())
         self._leader = opened[0]

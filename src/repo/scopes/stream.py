@@ -1,5 +1,7 @@
 """Rows one after another, in constant memory."""
 
+import asyncio
+import warnings
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
@@ -24,6 +26,16 @@ class Performer(Protocol):
         """Do a piece of work."""
 
 
+class Source(Protocol):
+    """What streams are read from: a scope."""
+
+    def reader(self) -> AbstractAsyncContextManager[Performer]:
+        """A scope whose calls all run on one connection in one transaction."""
+
+    def opened(self, stream: "Stream[Any]") -> None:
+        """A stream has begun to read."""
+
+
 class Stream(Generic[T]):
     """Rows or entities, read from the database in chunks; an async iterator.
 
@@ -38,13 +50,13 @@ class Stream(Generic[T]):
 
     def __init__(
         self,
-        reader: AbstractAsyncContextManager[Performer],
+        source: Source,
         start: Callable[[Session], Result[Any] | ScalarResult[Any]],
         *,
         chunk: int,
         detach: bool,
     ) -> None:
-        self._reader = reader
+        self._source = source
         self._start = start
         self._chunk = chunk
         self._detach = detach
@@ -53,6 +65,20 @@ class Stream(Generic[T]):
         self._scope: Performer | None = None
         self._result: Result[Any] | ScalarResult[Any] | None = None
         self._closed = False
+        self._task: asyncio.Task[Any] | None = None
+
+    def __del__(self) -> None:
+        task = self._task
+        if self._closed or task is None or task.get_loop().is_closed():
+            return
+        # Its transaction must be left in good order: by a task, because that takes awaiting.
+        task.get_loop().call_soon_threadsafe(_let_go, self)
+        message = f"a stream of {task.get_name()} was left early: that needs `async with` around the loop"
+        warnings.warn(message, ResourceWarning, stacklevel=1)
+
+    def abandoned(self) -> bool:
+        """Whether nobody can be reading it: the task that began it has ended, or is the one that asks."""
+        return self._task is not None and (self._task.done() or self._task is asyncio.current_task())
 
     def __aiter__(self) -> "Stream[T]":
         return self
@@ -103,7 +129,9 @@ class Stream(Generic[T]):
         """Read the next chunk; close the stream at its end and after an error."""
         try:
             if self._scope is None:
-                self._scope = await self._open.enter_async_context(self._reader)
+                self._task = asyncio.current_task()
+                self._source.opened(self)
+                self._scope = await self._open.enter_async_context(self._source.reader())
             self._rows.extend(await self._scope.perform(Call("stream", self._read)))
         except BaseException as error:
             self._closed = True
@@ -123,3 +151,13 @@ class Stream(Generic[T]):
                 if entity in own:  # it may have gone with another, by a cascade
                     own.expunge(entity)
         return rows
+
+
+_leaving: set[asyncio.Future[None]] = set()
+
+
+def _let_go(stream: Stream[Any]) -> None:
+    """Close a stream that nobody refers to any more."""
+    leaving = asyncio.ensure_future(stream.aclose())
+    _leaving.add(leaving)
+    leaving.add_done_callback(_leaving.discard)

@@ -66,7 +66,14 @@ class Transaction(Scope):
     detaches = False
     keeps_locks = True
 
-    def __init__(self, connections: Connections, options: TransactionOptions, *, alone: bool = False) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        options: TransactionOptions,
+        *,
+        alone: bool = False,
+        what: str = "a transaction",
+    ) -> None:
         self.options = options
         self.session: AsyncSession = QueuedSession(self.through)
         """SQLAlchemy's session of this transaction; its awaited methods go through the queue."""
@@ -84,7 +91,7 @@ class Transaction(Scope):
         self._flushes = FlushGuard(self.session.sync_session, self._fail)
         self.originals = Originals(self.session.sync_session, self._queue.level)
         """What its entities were before, for as long as the outcome of its COMMIT is unknown."""
-        self._holder = Holder("a transaction", nests=True, writes=not options.read_only, alone=alone)
+        self._holder = Holder(what, connections.permits, nests=True, writes=not options.read_only, alone=alone)
         self._holder.patience = options.lock_timeout
 
     async def __aenter__(self) -> "Transaction":
@@ -333,7 +340,8 @@ def _complain(abandoned: list[str], level: Level) -> None:
     if isinstance(level.failure, asyncio.CancelledError):
         raise TransactionFailed(
             "rolled back, because a statement inside was cancelled while it ran: nobody knows what "
-            "it did, and its connection is gone. Let the cancellation leave the block"
+            "it did, and its connection is gone. Let the cancellation leave the block, or the error for "
+            "which gather or a TaskGroup has cancelled it; what may fail goes into a savepoint"
         ) from level.failure
     if level.failure is not None:
         raise TransactionFailed(
