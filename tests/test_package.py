@@ -34,6 +34,7 @@ HOUSE = (
         "engine.admission",
         "engine.turns",
         "engine.connections",
+        "engine.tokens",
         "engine.flushing",
         "engine.originals",
         "engine.unloaded",
@@ -48,7 +49,8 @@ HOUSE = (
         "engine",
     ),
     *("scopes.call", "scopes.stream", "scopes.queue", "scopes.batching", "scopes.scope", "scopes.session"),
-    *("scopes.after_commit", "scopes.transaction", "scopes.snapshot", "scopes.replica", "scopes.units", "scopes"),
+    *("scopes.after_commit", "scopes.transaction", "scopes.snapshot", "scopes.replica"),
+    *("scopes.units", "scopes.once", "scopes"),
     *("types", "reads", "writes", "upserts", "repository", "database"),  # the face
     *("migrations", "testing", "pytest_plugin", ""),  # around it; "" is repo/__init__.py
 )

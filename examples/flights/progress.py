@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 
 from examples.flights.report import QUESTIONS
-from repo.events import CallStarted, Event
+from repo.events import CallEnded, CallStarted, Event
 
 ACROSS = 3
 
@@ -29,7 +29,7 @@ class Watch:
         name = event.task.rpartition(".")[2]
         if isinstance(event, CallStarted):
             self._asked.add(name)
-        elif event.error is None:
+        elif isinstance(event, CallEnded) and event.error is None:
             self._answered[name] = event.at - (event.connected or event.started)
         if self._live is not None:
             self._live.update(self._table())

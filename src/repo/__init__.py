@@ -39,6 +39,7 @@ from repo.gather import gather
 from repo.model import Base
 from repo.pagination import Page
 from repo.repository import Repository
+from repo.retry import Once, Retry
 from repo.scopes.scope import Scope
 from repo.scopes.snapshot import Snapshot
 from repo.scopes.stream import Stream
@@ -57,9 +58,11 @@ __all__ = [
     "MultipleFound",
     "NotFound",
     "NotNullViolation",
+    "Once",
     "Page",
     "RepoError",
     "Repository",
+    "Retry",
     "Scope",
     "Snapshot",
     "StaleData",

@@ -3,37 +3,55 @@
 import asyncio
 import copy
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 from weakref import WeakSet
 
 from sqlalchemy import URL, Connection, MetaData, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
 from sqlalchemy.util import greenlet_spawn
 
 from repo.dialects import registry
-from repo.dialects.base import TransactionOptions, check_seconds
+from repo.dialects.base import TransactionArguments, TransactionOptions, check_seconds
 from repo.engine import execution
 from repo.engine.admission import Holder, Permits, inside
 from repo.engine.connections import Connections
+from repo.engine.tokens import TOKENS
 from repo.errors import ConfigurationError, ConnectionLost, UsageError, translate
 from repo.events import Hook
 from repo.gather import finish
+from repo.retry import Once, Retry
 from repo.scopes.batching import Batches, Lookup
 from repo.scopes.call import Call, Trace, calling
+from repo.scopes.once import OnceUnit, Sweeper
 from repo.scopes.scope import Scope
 from repo.scopes.snapshot import Snapshot
 from repo.scopes.stream import Stream
 from repo.scopes.transaction import Transaction
+from repo.scopes.units import Unit, Work
 
 T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
 _PING = text("SELECT 1")
+_RETRY = Retry()
+
+_BY_ITSELF = (
+    "would commit by itself, whatever becomes of the transaction. Make the repository over the transaction "
+    "(Users(tx), or users.using(tx)); if it is meant, say db.independent()"
+)
+_ONLY_WHOLE = (
+    "cannot do the whole again: what the transaction around it has read and written would stay. Await the function "
+    "itself, with the transaction that is there, and let transact be around all of it; if it has nothing to do with "
+    "that transaction, say db.independent()"
+)
 
 DEAD = 2.0
 """Seconds within which it shows that a connection was dead before it was used."""
@@ -105,6 +123,7 @@ class Database(Scope):
         self._own_engine = not isinstance(url, AsyncEngine)
         self._connections = Connections(self.engine, self.dialect, Permits(pool_size, pool_timeout), hooks)
         self._alone = False
+        self._sweeper = Sweeper()
         self._batches = Batches()
         self._streams: WeakSet[Stream[Any]] = WeakSet()
 
@@ -191,6 +210,55 @@ class Database(Scope):
         )
         return Transaction(self._connections, options, alone=self._alone)
 
+    async def transact(
+        self,
+        function: Callable[[Transaction, *Args], Awaitable[T]],
+        *args: *Args,
+        retry: Retry = _RETRY,
+        once: str | Once | None = None,
+        **options: Unpack[TransactionArguments],
+    ) -> T:
+        """Call ``function(tx, *args)`` in a transaction, and the **whole** again where that may help.
+
+            async def transfer(tx: Transaction, giver: int, taker: int) -> None: ...
+
+            await db.transact(transfer, 1, 2, isolation="SERIALIZABLE")
+
+        What a failed attempt has written is rolled back, what it has registered with
+        ``tx.after_commit`` is dropped, and entities are as they were before it. What it has done
+        elsewhere is not undone.
+
+        Args:
+            function: an async function that reads and writes through ``tx``.
+            args: what it gets besides.
+            retry: how often, for how long, and after which errors.
+            once: names the work, which then happens exactly once, however often it is asked for
+                under that name: another call gives the same result, which must be JSON, and does
+                nothing. A COMMIT of which the answer was lost is found out about.
+            options: those of ``transaction``.
+
+        Raises:
+            UsageError: inside of a transaction, which alone could be done again as a whole; or the
+                function is none, or its result is not JSON.
+            KeyReused: the key of ``once`` was used with another fingerprint.
+            RepoError: the error of the last attempt; notes tell of those before it.
+        """
+        self._refuse_inside_transaction("transact", _ONLY_WHOLE)
+        if once is not None and options.get("read_only"):
+            raise UsageError("once= writes its key, which a transaction with read_only=True cannot")
+        begin = partial(self._begin, options)
+        work: Work[T] = Work(function, args)
+        if once is None:
+            return await Unit(begin, work, retry, self._connections.hooks).run()
+        await self._sweeper.sweep(begin)
+        named = Once(once) if isinstance(once, str) else once
+        return await OnceUnit(named, begin, work, retry, self._connections.hooks).run()
+
+    def _begin(self, options: TransactionArguments, patience: float | None) -> Transaction:
+        """The transaction of an attempt; ``patience`` is for locks, if the user has none."""
+        arguments: TransactionArguments = {"lock_timeout": patience, **options}
+        return self.transaction(**arguments)
+
     def snapshot(self, *, connections: int | None = None, settings: Mapping[str, str] | None = None) -> Snapshot:
         """Reads in parallel that all see one moment: ``async with db.snapshot() as snap``.
 
@@ -219,12 +287,22 @@ class Database(Scope):
         return other
 
     async def create_all(self, metadata: MetaData) -> None:
-        """Create the tables that are not there yet, in one transaction."""
-        await self.perform(Call("create_all", lambda own: metadata.create_all(own.connection()), writes=True))
+        """Create the tables that are not there yet, and that of ``transact(once=)``, in one transaction."""
+
+        def work(own: Session) -> None:
+            metadata.create_all(own.connection())
+            TOKENS.create(own.connection(), checkfirst=True)
+
+        await self.perform(Call("create_all", work, writes=True))
 
     async def drop_all(self, metadata: MetaData) -> None:
-        """Drop the tables that are there, in one transaction."""
-        await self.perform(Call("drop_all", lambda own: metadata.drop_all(own.connection()), writes=True))
+        """Drop the tables that are there, and that of ``transact(once=)``, in one transaction."""
+
+        def work(own: Session) -> None:
+            metadata.drop_all(own.connection())
+            TOKENS.drop(own.connection(), checkfirst=True)
+
+        await self.perform(Call("drop_all", work, writes=True))
 
     async def ping(self) -> None:
         """Ask the database for an answer.
@@ -268,16 +346,12 @@ class Database(Scope):
     def opened(self, stream: Stream[Any]) -> None:
         self._streams.add(stream)
 
-    def _refuse_inside_transaction(self, verb: str) -> None:
+    def _refuse_inside_transaction(self, verb: str, why: str = _BY_ITSELF) -> None:
         """Refuse a write that its caller takes for a part of a transaction."""
         pool = self._connections.permits
         around = [holder for holder in inside() if holder.pool is pool and holder.writes and holder.nests]
         if around and not self._alone:
-            raise UsageError(
-                f"{verb} through the Database inside of a transaction would commit by itself, "
-                "whatever becomes of the transaction. Make the repository over the transaction "
-                "(Users(tx), or users.using(tx)); if it is meant, say db.independent()"
-            )
+            raise UsageError(f"{verb} through the Database inside of a transaction {why}")
 
     async def _read(self, connection: AsyncConnection, call: Call[T], trace: Trace) -> T:
         """One call without BEGIN and COMMIT; once more, if its connection proves to have been dead."""

@@ -18,7 +18,7 @@
     ├ TransactionFailed, AfterCommitFailed
     ├ InvalidCursor, ConfigurationError
     └ UsageError
-      └ ScopeClosed, ReadOnlyScope, NotLoaded, PoolDeadlock, SelfDeadlock
+      └ ScopeClosed, ReadOnlyScope, NotLoaded, PoolDeadlock, SelfDeadlock, KeyReused
 
 Every error has ``retryable`` (the same work may succeed when it is done again from its start),
 ``code`` (the SQLSTATE, or SQLite's name of the error, or None) and the driver's error as its
@@ -256,6 +256,8 @@ class AfterCommitFailed(RepoError):
         super().__init__(message, code=code, retryable=retryable)
         self.errors = errors
         """What was raised, in the order in which it was."""
+        self.result: Any = None
+        """What ``transact`` would have returned."""
 
 
 class InvalidCursor(RepoError):
@@ -288,6 +290,10 @@ class PoolDeadlock(UsageError):
 
 class SelfDeadlock(UsageError):
     """A task waits for a lock that it holds itself."""
+
+
+class KeyReused(UsageError):
+    """A key of ``once=`` was used before for something else."""
 
 
 Translator = Callable[[BaseException, MetaData | None], RepoError | None]

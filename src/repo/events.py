@@ -1,4 +1,4 @@
-"""What a hook is told: plain frozen data, in pairs of a start and an end.
+"""What a hook is told: plain frozen data, mostly in pairs of a start and an end.
 
 A hook is any callable that takes one event. It runs on the event loop, in the middle of the call
 that it is told about, so it must be quick and must not block; an exception of a hook reaches the
@@ -50,5 +50,50 @@ class CallEnded:
     error: BaseException | None
 
 
-Event = CallStarted | CallEnded
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitStarted:
+    """``Database.transact`` was called."""
+
+    unit: int
+    """Pairs this event with its ``UnitEnded``; unique in this process."""
+    name: str
+    """The name of the function that is to run in a transaction."""
+    task: str
+    at: float
+    """When, in seconds of ``time.perf_counter``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFailed:
+    """The transaction of a unit failed and was rolled back."""
+
+    unit: int
+    name: str
+    task: str
+    attempt: int
+    """Which attempt it was, from 1."""
+    error: Exception
+    wait: float | None
+    """Seconds until the next attempt begins; None if there is none."""
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitEnded:
+    """A unit ended, with a result, an error or a cancellation."""
+
+    unit: int
+    name: str
+    task: str
+    attempts: int
+    """How many transactions it took; all but the last had to be done again."""
+    replayed: bool
+    """Whether its result is that of an earlier call with the same ``once``."""
+    started: float
+    """When it was called, in seconds of ``time.perf_counter``."""
+    at: float
+    error: BaseException | None
+
+
+Event = CallStarted | CallEnded | UnitStarted | AttemptFailed | UnitEnded
 Hook = Callable[[Event], None]

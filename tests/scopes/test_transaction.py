@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -140,6 +141,30 @@ async def test_leaving_with_calls_in_flight(db: Database, accounts: Accounts) ->
     assert all(task.cancelled() for task in tasks)
     assert await accounts.count() == 0
     assert db.stats.checked_out == 0
+
+
+async def test_a_task_that_begins_when_the_block_is_left(db: Database, accounts: Accounts) -> None:
+    """A task that was started inside and makes its first call afterwards is told so, and disturbs nothing."""
+    for error in (None, ValueError("mine")):
+        with contextlib.suppress(ValueError):
+            async with db.transaction() as tx:
+                await Accounts(tx).add(Account(owner="Ada"))
+                late = asyncio.create_task(Accounts(tx).count())
+                if error is not None:
+                    raise error
+        with pytest.raises(ScopeClosed, match="not awaited"):
+            await late
+        assert (await accounts.delete_where(Account.owner == "Ada"), db.stats.checked_out) == (0 if error else 1, 0)
+
+
+async def test_a_task_that_begins_when_a_savepoint_is_left(db: Database, accounts: Accounts) -> None:
+    """A task that was started in a savepoint and makes its first call afterwards makes it in what is around."""
+    async with db.transaction() as tx:
+        async with tx.savepoint():
+            await Accounts(tx).add(Account(owner="Ada"))
+            late = asyncio.create_task(Accounts(tx).count())
+        assert await late == 1
+    assert await accounts.count() == 1
 
 
 async def test_an_exception_wins_over_calls_in_flight(db: Database, accounts: Accounts) -> None:

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 from sqlalchemy import URL, ColumnElement, Connection, MetaData, Table
 from sqlalchemy import Dialect as SQLAlchemyDialect
@@ -42,6 +42,16 @@ class TransactionOptions:
             raise ConfigurationError(f"{self.isolation!r} is no isolation level: write one of {known}")
         check_seconds("statement_timeout", self.statement_timeout)
         check_seconds("lock_timeout", self.lock_timeout)
+
+
+class TransactionArguments(TypedDict, total=False):
+    """The options of ``Database.transaction``."""
+
+    isolation: str | None
+    read_only: bool
+    statement_timeout: float | None
+    lock_timeout: float | None
+    settings: Mapping[str, str] | None
 
 
 def check_seconds(name: str, value: object) -> None:

@@ -76,6 +76,10 @@ class Originals:
             # Not if it has found another by now. What was deleted is in the closed one still.
             if state.session in (None, self._session):
                 original.before.restore(state, alone=True)
+        self.forget()
+
+    def forget(self) -> None:
+        """The transaction was committed: what was before is of no use."""
         self._kept.clear()
 
 

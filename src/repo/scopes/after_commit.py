@@ -1,7 +1,6 @@
 """What is to run once a transaction is known to be committed."""
 
 import asyncio
-import functools
 import inspect
 from collections import deque
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from repo.errors import AfterCommitFailed, UsageError
+from repo.scopes.call import name_of
 from repo.scopes.queue import Level
 
 GRACE = 5.0
@@ -30,10 +30,7 @@ class _Later:
         await made
 
     def __str__(self) -> str:
-        function = self.function
-        while isinstance(function, functools.partial):
-            function = function.func
-        return getattr(function, "__qualname__", type(function).__name__)
+        return name_of(self.function)
 
 
 class AfterCommit:

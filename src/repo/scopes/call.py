@@ -1,6 +1,7 @@
 """One call on a scope: what it is to do, and its way through the scope as the hooks see it."""
 
 import asyncio
+import functools
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,13 @@ class Call(Generic[T]):
     """Where to look up the names of constraints."""
     repeatable: Callable[[], bool] = lambda: True
     """Whether a read is sure to change nothing, however often it is done; asked only after a failure."""
+
+
+def name_of(function: Any) -> str:
+    """What messages and events call a function."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return getattr(function, "__qualname__", type(function).__name__)
 
 
 _numbers = itertools.count(1)

@@ -151,7 +151,8 @@ class Queue:
             raise TransactionFailed(
                 f"nothing more can be done in this {self.name}: an earlier statement failed "
                 f"({type(failure).__name__}: {failure}). Let that error leave the block; or put "
-                "the statement that may fail inside `async with tx.savepoint()`."
+                "the statement that may fail inside `async with tx.savepoint()`.",
+                retryable=getattr(failure, "retryable", None),
             ) from failure
 
     @asynccontextmanager

@@ -77,6 +77,8 @@ class Transaction(Scope):
         self.options = options
         self.session: AsyncSession = QueuedSession(self.through)
         """SQLAlchemy's session of this transaction; its awaited methods go through the queue."""
+        self.attempt = 1
+        """Which attempt of ``Database.transact`` this is, from 1."""
         self.dialect = connections.dialect
         self._connections = connections
         self._queue = Queue("transaction")
@@ -89,8 +91,7 @@ class Transaction(Scope):
         self._number = 0
         self._metadata: About = None  # of the last write: what a COMMIT's error is about
         self._flushes = FlushGuard(self.session.sync_session, self._fail)
-        self.originals = Originals(self.session.sync_session, self._queue.level)
-        """What its entities were before, for as long as the outcome of its COMMIT is unknown."""
+        self._originals = Originals(self.session.sync_session, self._queue.level)
         self._holder = Holder(what, connections.permits, nests=True, writes=not options.read_only, alone=alone)
         self._holder.patience = options.lock_timeout
 
@@ -120,6 +121,7 @@ class Transaction(Scope):
     async def _leave(self, error: BaseException | None) -> None:
         """Commit, if nothing speaks against it, and end."""
         root = self._queue.root
+        root.open = False  # for a task that was started inside and makes its first call now
         try:
             abandoned = await root.calls.cancel()
             if error is None and not abandoned and root.failure is None:
@@ -168,16 +170,18 @@ class Transaction(Scope):
             async with self._queue.nested(parent) as level:
                 try:
                     yield self
+                    level.open = False
                     _complain(await level.calls.cancel(), level)
                     with border(self._metadata):
                         await self._run(lambda _: nested.commit())
                 except BaseException:
+                    level.open = False
                     self._after.undo(level)
                     await level.calls.cancel()
                     await finish(self._undo(nested, level))
                     raise
                 self._after.release(level)
-                self.originals.release(level, parent)
+                self._originals.release(level, parent)
 
     def after_commit(self, function: Callable[[*Args], Awaitable[object]], *args: *Args) -> None:
         """Have an async function called once this transaction is known to be committed.
@@ -198,6 +202,11 @@ class Transaction(Scope):
         level = self._queue.level()
         self._queue.check(level)
         self._after.add(level, function, args)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes calls: its block was not left, and it was not ended by ``rollback()``."""
+        return self._queue.root.open
 
     async def rollback(self) -> None:
         """End the transaction now and undo it, without an error; later calls are refused."""
@@ -285,12 +294,23 @@ class Transaction(Scope):
             with suppress(ConnectionLost):
                 async with in_time():
                     await AsyncSession.close(self.session)
-            if not self._committed and not self._unknown:
-                self.originals.restore()
+            if self._committed:
+                self._originals.forget()
+            elif not self._unknown:
+                self._originals.restore()
             if state is State.ACTIVE and self._connection is not None:
                 await self._connections.clean(self._connection, self.options)
         finally:
             await self._stack.aclose()
+
+    async def _resolve(self) -> None:
+        """Do what follows a COMMIT, after it was found out that the one whose answer was lost has happened."""
+        self._originals.forget()
+        await self._after.run()
+
+    def _give_up(self) -> None:
+        """Do what follows a rollback, after it was found out that a COMMIT has not happened."""
+        self._originals.restore()
 
     async def _undo(self, nested: SessionTransaction, level: Level) -> None:
         """Roll back to a savepoint; where that is not possible, the whole transaction has failed."""
@@ -309,7 +329,7 @@ class Transaction(Scope):
     def _roll_back(self, nested: SessionTransaction, level: Level) -> None:
         """Roll back to a savepoint, and entities to what they were before it."""
         nested.rollback()
-        self.originals.undo(level)
+        self._originals.undo(level)
 
     async def _run(self, work: Callable[[Session], T]) -> T:
         try:
@@ -347,5 +367,6 @@ def _complain(abandoned: list[str], level: Level) -> None:
         raise TransactionFailed(
             "rolled back, because a statement inside failed and its error was caught: "
             f"{type(level.failure).__name__}: {level.failure}. Let the error leave the block; "
-            "or put the statement that may fail inside `async with tx.savepoint()`"
+            "or put the statement that may fail inside `async with tx.savepoint()`",
+            retryable=getattr(level.failure, "retryable", None),
         ) from level.failure
