@@ -21,11 +21,16 @@ from sqlalchemy.types import TypeDecorator
 from repo import types
 from repo.database import Database
 from repo.dialects import registry
+from repo.engine.tokens import TOKENS
 from repo.errors import ConfigurationError, UsageError, translate
 from repo.migrations.mismatch import SchemaMismatch
 
 LOCK_TIMEOUT = 60.0
 """Seconds to wait for whoever else is migrating."""
+
+
+IncludeObject = Callable[[Any, str | None, Any, bool, Any], bool]
+"""Alembic's ``include_object``: the object, its name and kind, whether it is the database's, and its counterpart."""
 
 
 def run(
@@ -59,6 +64,7 @@ def run(
         RepoError, SQLAlchemyError: the errors themselves, if a connection was handed over.
     """
     settings = {"target_metadata": metadata, **_AUTOGENERATE, **options}
+    settings["include_object"] = _leaving_ours(options.get("include_object"))
     handed = context.config.attributes.get("connection")
     if isinstance(handed, Connection):
         _migrate(handed, lock_timeout, settings)
@@ -77,6 +83,30 @@ def run(
         raise CommandError(" ".join(str(told or error).split())) from error
     except KeyboardInterrupt:
         raise CommandError("interrupted; the revision that was under way is undone") from None
+
+
+def tables(metadata: MetaData) -> MetaData:
+    """Add to the metadata the tables that `repo` itself needs, and return it; for ``transact(once=)``.
+
+        migrations.run(migrations.tables(Base.metadata))
+
+    Then ``revision --autogenerate`` writes a revision that creates them. Without it they are left
+    alone where they are there.
+    """
+    if TOKENS.name not in metadata.tables:
+        TOKENS.to_metadata(metadata)
+    return metadata
+
+
+def _leaving_ours(include: IncludeObject | None) -> IncludeObject:
+    """What decides which objects are compared: the user's function, but not on our table if nobody names it."""
+
+    def included(item: Any, name: str | None, kind: Any, reflected: bool, compare_to: Any) -> bool:
+        if kind == "table" and reflected and compare_to is None and name == TOKENS.name:
+            return False
+        return include is None or include(item, name, kind, reflected, compare_to)
+
+    return included
 
 
 def _render_item(kind: str, item: object, _: object) -> str | Literal[False]:
