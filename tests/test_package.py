@@ -28,6 +28,7 @@ HOUSE = (
         "engine.meanings",
         "engine.border",
         "engine.conditions",
+        "engine.versions",
         "engine.execution",
         "engine.entities",
         "engine.changes",

@@ -11,7 +11,7 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper, Session
 
-from repo.engine import execution, loading, lookups
+from repo.engine import execution, loading, lookups, versions
 from repo.engine.conditions import (
     KEYS,
     Condition,
@@ -329,7 +329,7 @@ class Reads(Generic[M]):
             )
 
         def flushed(own: Session) -> T:
-            own.flush()
+            versions.flush(own)
             return work(own)
 
         locking = lock is not None

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, cast, overload
 from sqlalchemy import ColumnElement, inspect
 from sqlalchemy.orm import Session
 
-from repo.engine import bulk, changes, entities
+from repo.engine import bulk, changes, entities, versions
 from repo.engine.conditions import (
     Condition,
     check_names,
@@ -20,7 +20,7 @@ from repo.engine.conditions import (
 )
 from repo.engine.rows import Group, Intake
 from repo.engine.sources import check_source, chunks
-from repo.errors import StaleData, UsageError
+from repo.errors import UsageError
 from repo.reads import M, Reads
 from repo.scopes.call import Call
 
@@ -105,11 +105,13 @@ class Writes(Reads[M]):
 
         Args:
             entity_or_key: a stored entity, or a primary key.
-            values: new values by attribute name.
+            values: new values by attribute name. A version among them is the one in which the row is
+                expected, unless the model leaves its versions to whoever writes.
 
         Raises:
             NotFound: there is no such row any more.
-            StaleData: someone else changed the row since the entity was read.
+            StaleData: someone else changed the row since the entity was read, or since it had the
+                version that is expected.
             ConstraintViolation: the database refuses the row.
         """
         check_names(self._mapper, values)
@@ -148,6 +150,7 @@ class Writes(Reads[M]):
         mapper = self._mapper
         matching = self._required(where, "update_where")
         named = new_values(mapper, values)
+        versions.refuse_new(mapper, named)
         return await self._write(
             "update_where", lambda own: changes.update_where(own, mapper, matching, named, returning=returning)
         )
@@ -233,15 +236,7 @@ class Writes(Reads[M]):
 
     async def _update_entity(self, entity: M, values: Mapping[str, Any]) -> M:
         """Let the session write what was changed on an entity."""
-        version = changes.version_of(self._mapper)
-        expected = inspect(entity).dict.get(version) if version else None
-        try:
-            return await self._write_entity("update", entity, lambda own: entities.update(own, entity, values))
-        except StaleData as error:
-            key = inspect(entity).identity
-            if version is None:
-                raise not_found(self._mapper, [key]) from error.__cause__
-            raise changes.stale(self._mapper, key, expected) from error.__cause__
+        return await self._write_entity("update", entity, lambda own: entities.update(own, entity, values))
 
     async def _write_entity(self, verb: str, entity: M, work: Callable[[Session], entities.Unharmed]) -> M:
         """Let the scope write an entity, which is as before also if the COMMIT fails."""

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefault
 
 from repo.dialects.base import Dialect
-from repo.engine import changes
+from repo.engine import changes, versions
 from repo.engine.conditions import (
     Key,
     by_identities,
@@ -28,7 +28,7 @@ from repo.errors import InvalidValue, RepoError, UsageError
 
 def add(own: Session, dialect: Dialect, groups: Sequence[Group]) -> None:
     """Insert rows; the database's own defaults are not read back."""
-    own.flush()
+    versions.flush(own)
     for group in groups:
         model = group.shape.mapper
         if group.shape.needs_flush:
@@ -40,7 +40,7 @@ def add(own: Session, dialect: Dialect, groups: Sequence[Group]) -> None:
 
 def add_returning(own: Session, mapper: Mapper[Any], groups: Sequence[Group]) -> list[Any]:
     """Insert rows; the stored entities in their order."""
-    own.flush()
+    versions.flush(own)
     added: list[Any] = []
     for group in groups:
         model = group.shape.mapper
@@ -61,7 +61,7 @@ def _flushed(own: Session, group: Group) -> list[Any]:
     for entity, row in zip(made, group.rows, strict=True):
         inspect(entity).dict.update(kind | dict(row))
     own.add_all(made)
-    own.flush()
+    versions.flush(own)
     return made
 
 
@@ -127,10 +127,10 @@ def update(own: Session, mapper: Mapper[Any], rows: Iterable[Any]) -> int:
     Raises:
         NotFound, StaleData: for some of them; nothing was changed.
     """
-    own.flush()
+    versions.flush(own)
     by_key = _by_key(mapper, rows)
     _lock(own, mapper, by_key)
-    if not changes.is_one_table(mapper):
+    if not changes.is_one_table(mapper) or versions.following(mapper) is None:
         for key, values in by_key.items():
             changes.update_key(own, mapper, key, values)
         return len(by_key)
@@ -144,10 +144,10 @@ def update(own: Session, mapper: Mapper[Any], rows: Iterable[Any]) -> int:
     return len(by_key)
 
 
-def _by_key(mapper: Mapper[Any], rows: Iterable[Any]) -> dict[Key, dict[str, Any]]:
+def _by_key(mapper: Mapper[Any], rows: Iterable[Any]) -> dict[Key, Row]:
     """The values to set by the key of their row."""
     keys, names = key_names(mapper), stored(mapper).keys()
-    by_key: dict[Key, dict[str, Any]] = {}
+    by_key: dict[Key, Row] = {}
     for number, row in enumerate(rows, 1):
         try:
             if not isinstance(row, Mapping):
@@ -157,17 +157,16 @@ def _by_key(mapper: Mapper[Any], rows: Iterable[Any]) -> dict[Key, dict[str, Any
             key = identity(mapper, tuple(row.get(name) for name in keys))
         except UsageError as error:
             raise UsageError(f"row {number} of update_many: {error}") from None
-        values = {name: value for name, value in row.items() if name not in keys}
-        by_key.setdefault(key, {}).update(values)
+        by_key[key] = {**by_key.get(key, {}), **{name: value for name, value in row.items() if name not in keys}}
     return by_key
 
 
-def _lock(own: Session, mapper: Mapper[Any], by_key: Mapping[Key, dict[str, Any]]) -> None:
+def _lock(own: Session, mapper: Mapper[Any], by_key: dict[Key, Row]) -> None:
     """Lock the rows, so that none can go meanwhile; check that they are there, in the version that is expected.
 
     Not all drivers tell how many rows each of many UPDATEs has changed.
     """
-    version = changes.version_of(mapper)
+    version = versions.attribute(mapper)
     columns = [getattr(mapper.class_, name) for name in (*key_names(mapper), *([version] if version else []))]
     found: dict[Key, Any] = {}
     for keys in in_parts(list(by_key)):
@@ -178,9 +177,9 @@ def _lock(own: Session, mapper: Mapper[Any], by_key: Mapping[Key, dict[str, Any]
     if missing:
         raise not_found(mapper, missing)
     for key, values in by_key.items():
-        expected = values.pop(version, found[key]) if version else found[key]
-        if expected != found[key]:
-            raise changes.stale(mapper, key, expected)
+        by_key[key], expected = versions.expectation(mapper, values)
+        if expected is not versions.ANY and expected != found[key]:
+            raise versions.stale(mapper, key, expected)
 
 
 def _update_alike(own: Session, mapper: Mapper[Any], names: list[str], rows: list[tuple[Key, Row]]) -> None:
@@ -188,7 +187,7 @@ def _update_alike(own: Session, mapper: Mapper[Any], names: list[str], rows: lis
     columns = stored(mapper)
     values: dict[Any, Any] = {columns[name]: bindparam(f"repo_value_{name}") for name in names}
     matches = (column == bindparam(f"repo_key_{n}") for n, column in enumerate(mapper.primary_key))
-    new_version = {columns[name]: value for name, value in changes.next_version(mapper).items()}
+    new_version = {columns[name]: value for name, value in (versions.following(mapper) or {}).items()}
     statement = sql_update(cast(Table, mapper.local_table)).where(*matches).values(values | new_version)
     own.execute(
         statement,

@@ -13,12 +13,11 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, CursorResult, Table, delete, inspect, select, update
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.schema import sort_tables
-from sqlalchemy.types import TypeEngine
 
-from repo.engine.conditions import Key, among, by_identities, by_identity, in_parts, name_of, stored
+from repo.engine import versions
+from repo.engine.conditions import Key, among, by_identities, by_identity, in_parts, stored
 from repo.engine.entities import complete_many, early
 from repo.engine.execution import whole
-from repo.errors import StaleData
 
 Values = Mapping[str, Any]
 Where = Sequence[ColumnElement[bool]]
@@ -45,22 +44,35 @@ def returns_whole(mapper: Mapper[Any]) -> bool:
 
 
 def update_key(own: Session, mapper: Mapper[Any], key: Key, values: Values) -> Any:
-    """Change a row by its key: its entity, or None if there is no such row."""
+    """Change a row by its key: its entity, or None if there is no such row.
+
+    A version among the values is the one in which the row is expected.
+    """
+    values, expected = versions.expectation(mapper, values)
+    where = [by_identity(mapper, key), *versions.condition(mapper, expected)]
     if values and is_one_table(mapper) and set(values) <= set(stored(mapper)):
-        changed = update_where(own, mapper, [by_identity(mapper, key)], values, returning=True)
-        return changed[0] if changed else None
-    entities = _locked(own, mapper, [by_identity(mapper, key)])
-    _set(own, mapper, entities, values)
+        entities = update_where(own, mapper, where, values, returning=True)
+    else:
+        entities = _locked(own, mapper, where)
+        _set(own, mapper, entities, values)
+    if not entities and expected is not versions.ANY and _is_there(own, mapper, key):
+        raise versions.stale(mapper, key, expected)
     return entities[0] if entities else None
+
+
+def _is_there(own: Session, mapper: Mapper[Any], key: Key) -> bool:
+    """Whether there is a row with this key."""
+    return own.execute(select(*mapper.primary_key).where(by_identity(mapper, key))).first() is not None
 
 
 def update_where(own: Session, mapper: Mapper[Any], where: Where, values: Values, *, returning: bool) -> Any:
     """Change the rows that meet the conditions: how many, or their entities."""
-    if not is_one_table(mapper) or (returning and not returns_whole(mapper)):
+    version = versions.following(mapper)
+    if version is None or not is_one_table(mapper) or (returning and not returns_whole(mapper)):
         entities = _locked(own, mapper, where)
         _set(own, mapper, entities, values)
         return entities if returning else len(entities)
-    statement = update(mapper.class_).where(*where).values({**next_version(mapper), **values})
+    statement = update(mapper.class_).where(*where).values({**version, **values})
     if returning:
         returned = own.scalars(statement.returning(mapper.class_), execution_options=_FRESH | _UNSYNCHRONIZED)
         changed = list(returned.unique())
@@ -95,27 +107,17 @@ def delete_key(own: Session, mapper: Mapper[Any], key: Key) -> bool:
 
 def delete_entity(own: Session, mapper: Mapper[Any], entity: Any) -> bool:
     """Delete an entity's row in the version in which the entity was read: whether it was there."""
-    key, version = inspect(entity).identity, version_of(mapper)
-    if version is None:
+    key = inspect(entity).identity
+    if versions.attribute(mapper) is None:
         return delete_key(own, mapper, key)
     if entity in own:
-        own.flush()
-    expected = getattr(entity, version)
-    same_version = mapper.version_id_col == expected
-    if delete_where(own, mapper, [by_identity(mapper, key), same_version]):
+        versions.flush(own)
+    expected = versions.held(entity)
+    if delete_where(own, mapper, [by_identity(mapper, key), *versions.condition(mapper, expected)]):
         return True
-    if own.execute(select(*mapper.primary_key).where(by_identity(mapper, key))).first() is not None:
-        raise stale(mapper, key, expected)
+    if _is_there(own, mapper, key):
+        raise versions.stale(mapper, key, expected)
     return False
-
-
-def stale(mapper: Mapper[Any], key: Key, expected: Any) -> StaleData:
-    """The error for a row that is not in the version that was expected."""
-    shown = key[0] if len(key) == 1 else key
-    return StaleData(
-        f"the {name_of(mapper)} with the key {shown!r} was changed or deleted by someone else since it was read "
-        f"with {version_of(mapper)} = {expected!r}; read it again and repeat the change"
-    )
 
 
 def refresh(own: Session, mapper: Mapper[Any]) -> None:
@@ -124,29 +126,6 @@ def refresh(own: Session, mapper: Mapper[Any]) -> None:
     for keys in in_parts([inspect(entity).identity for entity in known]):
         statement = whole(mapper).where(by_identities(mapper, keys))
         own.scalars(statement, execution_options=_FRESH).unique().all()
-
-
-def version_of(mapper: Mapper[Any]) -> str | None:
-    """The attribute that counts versions, if the model has one."""
-    column = mapper.version_id_col
-    return None if column is None else mapper.get_property_by_column(column).key
-
-
-def next_version(mapper: Mapper[Any]) -> dict[str, Any]:
-    """What an UPDATE sets so that those who have read the row before find out."""
-    column, name = mapper.version_id_col, version_of(mapper)
-    if column is None or name is None or not callable(mapper.version_id_generator):
-        return {}
-    counts = issubclass(_python_type(column.type), int)
-    return {name: column + 1 if counts else mapper.version_id_generator(None)}
-
-
-def _python_type(of: TypeEngine[Any]) -> type[Any]:
-    """The Python type of a column type's values; object where it does not tell."""
-    try:
-        return of.python_type
-    except NotImplementedError:
-        return object
 
 
 def _locked(own: Session, mapper: Mapper[Any], where: Where) -> list[Any]:
@@ -161,7 +140,7 @@ def _set(own: Session, mapper: Mapper[Any], entities: Sequence[Any], values: Val
     for entity in entities:
         for name, value in values.items():
             setattr(entity, name, value)
-    own.flush()
+    versions.flush(own)
     complete_many(own, mapper, entities)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Column, DefaultClause, inspect
 from sqlalchemy.orm import InstanceState, Mapper, Session
 from sqlalchemy.schema import SchemaItem
 
+from repo.engine import versions
 from repo.engine.conditions import by_identities, in_parts, stored
 from repo.engine.execution import whole
 from repo.errors import UsageError
@@ -92,7 +93,7 @@ def insert(own: Session, entity: Any) -> Unharmed:
         _adopt(own, entity)
         before.leave_members()
         new = [state for state in _graph(entity) if state.key is None]
-        own.flush()
+        versions.flush(own)
         for state in new:
             if left := early(state.mapper):
                 own.expire(state.obj(), left)
@@ -101,13 +102,18 @@ def insert(own: Session, entity: Any) -> Unharmed:
 
 
 def update(own: Session, entity: Any, values: Mapping[str, Any]) -> Unharmed:
-    """Set values, and write what was changed on an entity and on its relationships."""
+    """Set values, and write what was changed on an entity and on its relationships.
+
+    A version among the values is the one in which the entity is expected.
+    """
+    values, expected = versions.expectation(inspect(entity).mapper, values)
     with Unharmed(own, entity) as before:
         _adopt(own, entity)
+        versions.check(entity, expected)
         for name, value in values.items():
             setattr(entity, name, value)
         before.leave_members()
-        own.flush()
+        versions.flush(own)
         complete(own, entity)
     return before
 

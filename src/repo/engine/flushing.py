@@ -5,13 +5,14 @@ what was changed meanwhile is neither written nor remembered. Here such a change
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakSet
 
 from sqlalchemy import event, inspect
 from sqlalchemy.orm import InstanceState, Mapper, Session
 
+from repo.engine import versions
 from repo.errors import UsageError
 
 _watched: WeakSet[Mapper[Any]] = WeakSet()
@@ -23,7 +24,11 @@ _GUARD = "repo.flush_guard"
 
 
 class GuardedSession(Session):
-    """A session whose ``FlushGuard`` is told of its flushes."""
+    """A session whose ``FlushGuard`` is told of its flushes, and that names what a flush does not find."""
+
+    def flush(self, objects: Sequence[Any] | None = None) -> None:
+        with versions.naming(self):
+            super().flush(objects)
 
 
 @event.listens_for(GuardedSession, "before_flush")

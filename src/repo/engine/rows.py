@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.schema import CallableColumnDefault
 
+from repo.engine import versions
 from repo.engine.conditions import check_columns, name_of, stored
 from repo.errors import UsageError
 
@@ -34,10 +35,15 @@ class Shape:
         self.names = stored(mapper)
         self.relationships = mapper.relationships.keys()
         self.nulls = {name for name, column in self.names.items() if column.type.should_evaluate_none}
-        self.optional = {name for name, column in self.names.items() if self._is_optional(name, column)}
+        written = {name for name, column in self.names.items() if not self._is_generated(column)}
+        self.optional = {name for name in written if self._is_optional(name, self.names[name])}
         self.kinds = [name for name, column in self.names.items() if column is mapper.polymorphic_on]
         self.needs_flush = _needs_flush(mapper)
-        self.plain = [name for name in self.names if name not in self.optional]
+        self.plain = [name for name in self.names if name in written - self.optional]
+
+    def _is_generated(self, column: Column[Any]) -> bool:
+        """Whether a column is the version of which a new row gets the first, whatever was given."""
+        return column is self.mapper.version_id_col and versions.is_generated(self.mapper)
 
     def _is_optional(self, name: str, column: Column[Any]) -> bool:
         """Whether a column gets something else than NULL if a row has no value for it."""

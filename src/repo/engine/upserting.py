@@ -13,7 +13,7 @@ from sqlalchemy.orm.attributes import QueryableAttribute
 from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefault
 
 from repo.dialects.base import Dialect
-from repo.engine import changes
+from repo.engine import changes, versions
 from repo.engine.conditions import among, by_identity, check_columns, in_parts, key_names, name_of, stored
 from repo.engine.entities import early
 from repo.engine.execution import whole
@@ -129,7 +129,13 @@ def _changes(how: Upsert, group: Group, insert: Any) -> dict[Column[Any], Any]:
     for name, column in columns.items():
         if column.onupdate is not None and column not in new:
             new[column] = _made(mapper, column, name)
-    return {**new, **{columns[name]: value for name, value in changes.next_version(mapper).items()}}
+    version = versions.following(mapper)
+    if version is None:
+        raise UsageError(
+            f"the next version of {name_of(mapper)} is made of the last one, which an upsert does not read: "
+            "use add() and update()"
+        )
+    return {**new, **{columns[name]: value for name, value in version.items()}}
 
 
 def _made(mapper: Mapper[Any], column: Column[Any], name: str) -> Any:
@@ -152,7 +158,7 @@ def store(own: Session, how: Upsert, group: Group, upsert: Any) -> Any:
     Raises:
         UniqueViolation: the row that is in the way is not to be reached.
     """
-    own.flush()
+    versions.flush(own)
     entity = _returned(own, how, group, upsert)
     if entity is None:
         raise how.key.violated(_OUT_OF_REACH)
@@ -165,7 +171,7 @@ def store_many(own: Session, how: Upsert, groups: Sequence[Group]) -> None:
     Raises:
         UniqueViolation: a row that is in the way is not to be reached.
     """
-    own.flush()
+    versions.flush(own)
     for group in groups:
         own.execute(statement(how, group, finds=False), group.rows, execution_options=AS_THEY_ARE)
         reached = how.reached(group.shape)
@@ -180,7 +186,7 @@ def get_or_add(own: Session, how: Upsert, group: Group) -> Any:
     Raises:
         UniqueViolation: the row that is in the way is not to be reached.
     """
-    own.flush()
+    versions.flush(own)
     matching = how.key.matching(how.values(group.rows[0]))
     found = own.scalars(whole(how.mapper).where(*matching)).unique().one_or_none()
     if found is not None:

@@ -272,7 +272,7 @@ class Transaction(Scope):
             if self._state is State.NEW and self.session.new:
                 await self._connect()
             if self._state is State.ACTIVE:
-                await self._run(Session.flush)
+                await self._run(lambda own: own.flush())
                 try:
                     await self._connections.commit(self._send_commit(), self.options, self._metadata)
                 except CommitOutcomeUnknown:
