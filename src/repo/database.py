@@ -5,7 +5,6 @@ import copy
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar, TypeVarTuple, Unpack
@@ -21,7 +20,7 @@ from sqlalchemy.util import greenlet_spawn
 from repo.dialects import registry
 from repo.dialects.base import TransactionArguments, TransactionOptions, check_seconds
 from repo.engine import execution
-from repo.engine.admission import Holder, Permits, inside
+from repo.engine.admission import Holder, Permits, Stats, inside
 from repo.engine.connections import Connections
 from repo.engine.tokens import TOKENS
 from repo.errors import ConfigurationError, ConnectionLost, UsageError, translate
@@ -55,18 +54,6 @@ _ONLY_WHOLE = (
 
 DEAD = 2.0
 """Seconds within which it shows that a connection was dead before it was used."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stats:
-    """How busy a ``Database`` is at this moment."""
-
-    checked_out: int
-    """Connections that are in use, or about to be opened."""
-    waiting: int
-    """Calls and transactions that wait in line for a connection, or for their turn to write."""
-    longest_wait: float
-    """The longest that one of them has waited so far, in seconds."""
 
 
 class Database(Scope):

@@ -12,8 +12,21 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 from repo.errors import PoolDeadlock, PoolTimeout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """How busy a ``Database`` is at this moment."""
+
+    checked_out: int
+    """Connections that are in use, or about to be opened."""
+    waiting: int
+    """Calls and transactions that wait in line for a connection, or for their turn to write."""
+    longest_wait: float
+    """The longest that one of them has waited so far, in seconds."""
 
 
 class Holder:
