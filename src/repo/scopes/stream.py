@@ -31,6 +31,7 @@ class Source(Protocol):
 
     def reader(self) -> AbstractAsyncContextManager[Performer]:
         """A scope whose calls all run on one connection in one transaction."""
+        raise NotImplementedError
 
     def opened(self, stream: "Stream[Any]") -> None:
         """A stream has begun to read."""
