@@ -11,7 +11,7 @@ from sqlalchemy.types import TypeEngine
 from sqlalchemy.util import await_only
 
 from repo.dialects.base import Dialect, EngineSettings, TransactionOptions
-from repo.dialects.postgresql import limits
+from repo.dialects.postgresql import beginning, limits
 from repo.dialects.postgresql.driver import connect, watch
 from repo.dialects.postgresql.errors import UNSENDABLE, translate
 from repo.dialects.postgresql.values import comparable, in_days, stored
@@ -70,7 +70,8 @@ class PostgreSQL(Dialect):
         limits.set_local(connection, options)
 
     def end(self, connection: Connection, options: TransactionOptions) -> None:
-        pass
+        if beginning.is_spoiled(connection):
+            connection.invalidate()
 
     def limited(self, connection: Connection, seconds: float | None, *, begun: bool) -> AbstractContextManager[None]:
         return nullcontext() if begun else limits.limited(connection, seconds)
