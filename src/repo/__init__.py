@@ -1,20 +1,20 @@
 """Async repositories over SQLAlchemy: many queries at once, safely.
 
-class User(Base):
-__tablename__ = "users"
-id: Mapped[int] = mapped_column(primary_key=True)
-name: Mapped[str]
+    class User(Base):
+        __tablename__ = "users"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str]
 
-class Users(Repository[User]): ...
+    class Users(Repository[User]): ...
 
-async with Database("sqlite+aiosqlite:///app.db") as db:
-await db.create_all(Base.metadata)
-users = Users(db)                              # each call commits by itself
-await gather(users.get(1), users.count())      # in parallel, bounded by the pool
-async with db.transaction() as tx:             # all together, or not at all
-await Users(tx).add(User(name="Ada"))
-async with db.snapshot() as snap:              # in parallel, and all see one moment
-await gather(Users(snap).count(), Users(snap).all(limit=10))
+    async with Database("sqlite+aiosqlite:///app.db") as db:
+        await db.create_all(Base.metadata)
+        users = Users(db)                              # each call commits by itself
+        await gather(users.get(1), users.count())      # in parallel, bounded by the pool
+        async with db.transaction() as tx:             # all together, or not at all
+            await Users(tx).add(User(name="Ada"))
+        async with db.snapshot() as snap:              # in parallel, and all see one moment
+            await gather(Users(snap).count(), Users(snap).all(limit=10))
 """
 
 from repo.database import Database
