@@ -1,5 +1,7 @@
 """Async repositories over SQLAlchemy: many queries at once, safely.
 
+A tour of it::
+
     class User(Base):
         __tablename__ = "users"
         id: Mapped[int] = mapped_column(primary_key=True)
