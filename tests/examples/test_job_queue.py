@@ -25,7 +25,7 @@ async def test_a_job_that_somebody_works_on_is_passed_by(url: str) -> None:
             job = await Jobs(tx).claim()
             claimed.set()
             await go_on.wait()
-            return job and job.number
+            return job.number if job is not None else None
 
         first = asyncio.create_task(db.transact(slow))
         await claimed.wait()
