@@ -111,7 +111,7 @@ class Database(Scope):
         self._connections = Connections(self.engine, self.dialect, Permits(pool_size, pool_timeout), hooks)
         self._alone = False
         self._sweeper = Sweeper()
-        self._batches = Batches()
+        self._batches = Batches(self._connections.counts)
         self._streams: WeakSet[Stream[Any]] = WeakSet()
 
     def _create_engine(self, url: URL, pool_size: int, options: Mapping[str, Any]) -> AsyncEngine:
@@ -270,7 +270,7 @@ class Database(Scope):
         """
         other = copy.copy(self)
         other._alone = True
-        other._batches = Batches()
+        other._batches = Batches(self._connections.counts)
         return other
 
     async def create_all(self, metadata: MetaData) -> None:
@@ -301,9 +301,15 @@ class Database(Scope):
 
     @property
     def stats(self) -> Stats:
-        """How busy the pool is now."""
+        """How busy the pool is now, and how much was asked so far."""
         ours = self._connections
-        return Stats(checked_out=ours.permits.held, waiting=ours.waiting, longest_wait=ours.longest_wait)
+        return Stats(
+            checked_out=ours.permits.held,
+            waiting=ours.waiting,
+            longest_wait=ours.longest_wait,
+            queries=ours.counts.queries,
+            batches=ours.counts.batches,
+        )
 
     async def perform(self, call: Call[T]) -> T:
         with calling(self._connections.hooks, self.kind, call) as trace:

@@ -230,3 +230,16 @@ async def test_a_batch_is_one_call_to_a_hook(url: str) -> None:
         told.clear()
         await gather(*(Accounts(db).get(n) for n in range(10)))
     assert [event.verb for event in told if isinstance(event, CallEnded)] == ["get"]
+
+
+async def test_stats_count_calls_and_batches(db: Database, accounts: Accounts) -> None:
+    """Every call that had a connection counts once, of whichever scope; so does a batch, which counts as such, too."""
+    before = db.stats
+    await gather(*(accounts.get(n) for n in range(10)))
+    await accounts.count()
+    async with db.transaction() as tx:
+        await Accounts(tx).count()
+    async with db.snapshot() as snapshot:
+        await gather(*(Accounts(snapshot).get(n) for n in range(10)))
+    assert db.stats.queries - before.queries == 4
+    assert db.stats.batches - before.batches == 2

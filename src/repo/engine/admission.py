@@ -19,7 +19,7 @@ from repo.errors import PoolDeadlock, PoolTimeout
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """How busy a ``Database`` is at this moment."""
+    """How busy a ``Database`` is at this moment, and how much it was asked so far."""
 
     checked_out: int
     """Connections that are in use, or about to be opened."""
@@ -27,6 +27,10 @@ class Stats:
     """Calls and transactions that wait in line for a connection, or for their turn to write."""
     longest_wait: float
     """The longest that one of them has waited so far, in seconds."""
+    queries: int
+    """Calls that have had a connection so far, of all scopes."""
+    batches: int
+    """How many of them were several gathered ``get``s."""
 
 
 class Holder:

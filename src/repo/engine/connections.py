@@ -14,7 +14,7 @@ from repo.engine.admission import Holder, Permits, inside
 from repo.engine.border import About, committing, connecting
 from repo.engine.turns import Turn
 from repo.errors import ConnectionLost, ScopeClosed, SelfDeadlock, UsageError
-from repo.events import Hook
+from repo.events import CallEnded, Event, Hook
 from repo.gather import finish
 
 _NUMBER = "repo.number"
@@ -26,13 +26,27 @@ CLEAN_UP = 5.0
 """Seconds that a server has to answer a clean-up before its connection is thrown away."""
 
 
+class Counts:
+    """How many calls there were; a hook."""
+
+    def __init__(self) -> None:
+        self.queries = 0
+        self.batches = 0
+
+    def __call__(self, event: Event) -> None:
+        """Count a call that had a connection."""
+        if isinstance(event, CallEnded) and event.connected is not None:
+            self.queries += 1
+
+
 class Connections:
     """The connections of one engine, and what every scope over them needs to know."""
 
     def __init__(self, engine: AsyncEngine, dialect: Dialect, permits: Permits, hooks: Sequence[Hook]) -> None:
         self.engine = engine
         self.dialect = dialect
-        self.hooks = tuple(hooks)
+        self.counts = Counts()
+        self.hooks: tuple[Hook, ...] = (self.counts, *hooks)
         self.permits = permits
         self.closing = False
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -7,6 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from repo.engine.admission import inside
 from repo.engine.conditions import KEYS, Key
+from repo.engine.connections import Counts
 from repo.gather import finish
 from repo.scopes.call import Call
 
@@ -40,7 +41,8 @@ class Batches:
     none depends on another: who is cancelled is left out, and only when all are, the work stops.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
         self._open: dict[Hashable, _Batch[Any]] = {}
 
     async def look_up(self, scope: Performer, lookup: Lookup[T]) -> T:
@@ -67,7 +69,7 @@ class Batches:
         finally:
             if self._open.get(like) is batch:
                 del self._open[like]
-            batch.start(scope, lookup, place)
+            self._counts.batches += batch.start(scope, lookup, place)
         return await (scope.perform(lookup.alone) if batch.task is None else batch.wait(place))
 
 
@@ -90,11 +92,12 @@ class _Batch(Generic[T]):
         self._places[place] = key
         return place
 
-    def start(self, scope: Performer, lookup: Lookup[T], first: asyncio.Future[T]) -> None:
-        """Begin the work in a task, unless only the first is left to be served."""
+    def start(self, scope: Performer, lookup: Lookup[T], first: asyncio.Future[T]) -> bool:
+        """Begin the work in a task, unless only the first is left to be served: whether it was begun."""
         self._places = {place: key for place, key in self._places.items() if not place.done()}
         if self._places.keys() - {first}:
             self.task = asyncio.create_task(self._work(scope, lookup))
+        return self.task is not None
 
     async def wait(self, place: asyncio.Future[T]) -> T:
         """What was found; who does not want to know any more leaves the others alone."""

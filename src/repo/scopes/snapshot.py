@@ -71,7 +71,7 @@ class Snapshot(Scope):
         self._opening: asyncio.Task[None] | None = None
         self._joining = 0
         self._calls = InFlight()
-        self._batches = Batches()
+        self._batches = Batches(connections.counts)
         self._closed = False
         self._holder = Holder("a snapshot", connections.permits, nests=True)
         self._holder.give_back = self._give_back
