@@ -12,9 +12,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from repo import Database
+from repo import Database, Scope
 from repo.testing import PostgresUnavailable, postgres_url
+from tests.models import WRITING_SCOPES, Document, Documents, opened, stocked
 from tests.proxy import Proxy, in_front_of
 
 
@@ -61,6 +63,21 @@ async def proxy(db: Database) -> AsyncIterator[Proxy]:
         pytest.skip("feature: a server behind a network")
     async with in_front_of(db.engine.url.host or "127.0.0.1", db.engine.url.port or 5432) as made:
         yield made
+
+
+@pytest.fixture
+async def shop(db: Database) -> Database:
+    """Two teams, three users, two orders with two lines each; one document."""
+    await stocked(db)
+    await Documents(db).add(Document(id=1, title="draft"))
+    return db
+
+
+@pytest.fixture(params=WRITING_SCOPES)
+async def scope(request: pytest.FixtureRequest, shop: Database) -> AsyncIterator[Scope | AsyncSession]:
+    """Each kind of scope that writes, over the shop."""
+    async with opened(shop, request.param) as scope:
+        yield scope
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 """What a repository writes one by one, on both databases and through every scope that writes."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -15,8 +15,6 @@ from repo import (
 )
 from repo.errors import ReadOnlyScope
 from tests.models import (
-    WRITING_SCOPES,
-    Document,
     Documents,
     Lines,
     Order,
@@ -27,27 +25,10 @@ from tests.models import (
     Teams,
     User,
     Users,
-    opened,
     statements,
-    stocked,
 )
 
 AnyScope = Scope | AsyncSession
-
-
-@pytest.fixture
-async def shop(db: Database) -> Database:
-    """Two teams, three users, two orders with two lines each; one document."""
-    await stocked(db)
-    await Documents(db).add(Document(id=1, title="draft"))
-    return db
-
-
-@pytest.fixture(params=WRITING_SCOPES)
-async def scope(request: pytest.FixtureRequest, shop: Database) -> AsyncIterator[AnyScope]:
-    """Each kind of scope that writes, over the shop."""
-    async with opened(shop, request.param) as scope:
-        yield scope
 
 
 async def test_add_gives_the_same_entity_with_its_key_and_defaults(scope: AnyScope) -> None:

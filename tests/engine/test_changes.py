@@ -1,7 +1,5 @@
 """Rows changed by their key or by a condition, their versions, and what a transaction knows of it."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from sqlalchemy import func, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,7 +13,6 @@ from repo import (
     UsageError,
 )
 from tests.models import (
-    WRITING_SCOPES,
     Animal,
     Animals,
     Document,
@@ -35,26 +32,9 @@ from tests.models import (
     Users,
     Vehicle,
     Vehicles,
-    opened,
-    stocked,
 )
 
 AnyScope = Scope | AsyncSession
-
-
-@pytest.fixture
-async def shop(db: Database) -> Database:
-    """Two teams, three users, two orders with two lines each; one document."""
-    await stocked(db)
-    await Documents(db).add(Document(id=1, title="draft"))
-    return db
-
-
-@pytest.fixture(params=WRITING_SCOPES)
-async def scope(request: pytest.FixtureRequest, shop: Database) -> AsyncIterator[AnyScope]:
-    """Each kind of scope that writes, over the shop."""
-    async with opened(shop, request.param) as scope:
-        yield scope
 
 
 async def test_a_version_is_checked(shop: Database) -> None:

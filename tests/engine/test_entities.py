@@ -1,7 +1,6 @@
 """Entities in and out of sessions: complete after a write, as they were after a failed one."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import inspect
@@ -18,35 +17,15 @@ from repo import (
     UsageError,
 )
 from tests.models import (
-    WRITING_SCOPES,
-    Document,
-    Documents,
     Note,
     Notes,
     Order,
     Orders,
     User,
     Users,
-    opened,
-    stocked,
 )
 
 AnyScope = Scope | AsyncSession
-
-
-@pytest.fixture
-async def shop(db: Database) -> Database:
-    """Two teams, three users, two orders with two lines each; one document."""
-    await stocked(db)
-    await Documents(db).add(Document(id=1, title="draft"))
-    return db
-
-
-@pytest.fixture(params=WRITING_SCOPES)
-async def scope(request: pytest.FixtureRequest, shop: Database) -> AsyncIterator[AnyScope]:
-    """Each kind of scope that writes, over the shop."""
-    async with opened(shop, request.param) as scope:
-        yield scope
 
 
 async def name_of(db: Database, key: int) -> str:

@@ -3,22 +3,15 @@
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from repo.engine.admission import inside
 from repo.engine.conditions import KEYS, Key
 from repo.engine.connections import Counts
 from repo.gather import finish
-from repo.scopes.call import Call
+from repo.scopes.call import Call, Performer
 
 T = TypeVar("T")
-
-
-class Performer(Protocol):
-    """Whatever does calls: a scope."""
-
-    async def perform(self, call: Call[Any]) -> Any:
-        """Do a piece of work."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy.orm import Session
 
@@ -37,6 +37,13 @@ def name_of(function: Any) -> str:
     while isinstance(function, functools.partial):
         function = function.func
     return getattr(function, "__qualname__", type(function).__name__)
+
+
+class Performer(Protocol):
+    """Whatever does calls: a scope."""
+
+    async def perform(self, call: Call[Any]) -> Any:
+        """Do a piece of work."""
 
 
 _numbers = itertools.count(1)

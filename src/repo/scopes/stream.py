@@ -14,16 +14,9 @@ from sqlalchemy.orm import Session
 from repo.engine import execution
 from repo.engine.connections import in_time
 from repo.errors import RepoError
-from repo.scopes.call import Call
+from repo.scopes.call import Call, Performer
 
 T = TypeVar("T")
-
-
-class Performer(Protocol):
-    """Whatever does calls: a scope."""
-
-    async def perform(self, call: Call[Any]) -> Any:
-        """Do a piece of work."""
 
 
 class Source(Protocol):
