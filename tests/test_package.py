@@ -30,6 +30,8 @@ HOUSE = (
         "engine.conditions",
         "engine.versions",
         "engine.execution",
+        "engine.loading",
+        "engine.reach",
         "engine.entities",
         "engine.changes",
         "engine.admission",
@@ -44,7 +46,6 @@ HOUSE = (
         "engine.uniques",
         "engine.upserting",
         "engine.bulk",
-        "engine.loading",
         "engine.lookups",
         "engine.locking",
         "engine",
@@ -52,7 +53,7 @@ HOUSE = (
     *("scopes.call", "scopes.stream", "scopes.queue", "scopes.batching", "scopes.scope", "scopes.session"),
     *("scopes.after_commit", "scopes.transaction", "scopes.snapshot", "scopes.replica"),
     *("scopes.units", "scopes.once", "scopes"),
-    *("types", "reads", "writes", "upserts", "repository", "database"),  # the face
+    *("types", "bound", "reads", "writes", "upserts", "repository", "database"),  # the face
     *("migrations", "testing", "pytest_plugin", ""),  # around it; "" is repo/__init__.py
 )
 DIALECT_NAME = re.compile(r"\S*\b(sqlite|aiosqlite|postgres|postgresql|asyncpg)\b\S*")

@@ -1,62 +1,42 @@
 """The verbs that read."""
 
-import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, Generic, Self, TypeVar, cast, overload
+from typing import Any, TypeVar, cast, overload
 
-from sqlalchemy import ScalarResult, Select, func, inspect, literal, select
+from sqlalchemy import ScalarResult, Select, func, literal, select
 from sqlalchemy.exc import InvalidRequestError
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm import Session
 
-from repo.engine import execution, loading, lookups, versions
+from repo.bound import Bound, M
+from repo.engine import execution, loading, lookups
 from repo.engine.conditions import (
     KEYS,
     Condition,
     Key,
     by_identities,
     by_identity,
-    conditions,
     identity,
     in_parts,
-    mapper_of,
     metadata_of,
     not_found,
     ordering,
     terms,
 )
-from repo.engine.locking import Lock, Mode, locked
-from repo.engine.unloaded import refuse_hidden_loads
+from repo.engine.locking import Lock, Mode
 from repo.errors import MultipleFound, NotFound, UsageError
 from repo.gather import gather
 from repo.pagination import Page, paging, with_key
 from repo.scopes.batching import Lookup
 from repo.scopes.call import Call
-from repo.scopes.scope import Scope
-from repo.scopes.session import SessionScope
 from repo.scopes.stream import Stream
 
-M = TypeVar("M")
 T = TypeVar("T")
 
 
-class Reads(Generic[M]):
+class Reads(Bound[M]):
     """What a repository reads. See ``Repository``."""
-
-    model: ClassVar[type[Any]]
-    """The mapped class; it comes from the type argument."""
-
-    def __init__(self, scope: Scope | AsyncSession) -> None:
-        if getattr(self, "model", None) is None:
-            raise UsageError(
-                "a repository is a class of its own with the model as its type argument: "
-                "class Users(Repository[User]): ..."
-            )
-        self.scope: Scope = _as_scope(scope, type(self).__name__)
-        """Where this repository's calls run."""
-        refuse_hidden_loads(self._mapper)
 
     async def get(self, key: Any, *, load: Any = None, lock: Lock | Mode | None = None) -> M | None:
         """The entity with this primary key, or None; a composite key is a tuple.
@@ -86,7 +66,9 @@ class Reads(Generic[M]):
         def select_of(keys: Sequence[Key]) -> Select[Any]:
             return self._select(by_identities(self._mapper, keys), load=load)
 
-        return await self.scope.look_up(Lookup((self.model, lookups.mark(load)), values, alone, together))
+        return await self.scope.look_up(
+            Lookup((self.model, lookups.mark(load), self._reach().mark), values, alone, together)
+        )
 
     async def get_one(self, key: Any, *, load: Any = None, lock: Lock | Mode | None = None) -> M:
         """The entity with this primary key.
@@ -245,14 +227,13 @@ class Reads(Generic[M]):
 
     async def exists(self, *where: Condition) -> bool:
         """Whether at least one row meets the conditions; the database stops at the first."""
-        rows = select(literal(1)).select_from(self.model).where(*conditions(self._mapper, where))
+        rows = self._reaching(select(literal(1)).select_from(self.model), where)
         statement = select(rows.exists())
         return await self._read("exists", lambda own: bool(own.scalar(statement)))
 
     async def count(self, *where: Condition) -> int:
         """How many rows meet the conditions."""
-        matching = conditions(self._mapper, where)
-        statement = select(func.count()).select_from(self.model).where(*matching)
+        statement = self._reaching(select(func.count()).select_from(self.model), where)
         return await self._read("count", lambda own: own.scalar(statement) or 0)
 
     @overload
@@ -280,35 +261,20 @@ class Reads(Generic[M]):
         for entity in many:
             self._check_stored(entity)
         if many:
+            reach = self._reach()
+            options = [*wanted, *reach.options()]
             await self._read_at_once(
-                "load", lambda own: loading.load(own, self._mapper, many, wanted), -(-len(many) // KEYS)
+                "load", lambda own: loading.load(own, self._mapper, many, options, reach.where), -(-len(many) // KEYS)
             )
         return entities
 
-    def using(self, scope: Scope | AsyncSession) -> Self:
-        """The same repository, with whatever else it was made with, over another scope."""
-        other = copy.copy(self)
-        other.scope = _as_scope(scope, type(self).__name__)
-        return other
-
-    @property
-    def _mapper(self) -> Mapper[M]:
-        return mapper_of(self.model)
-
     def _finding(self, key: Key, load: Any, lock: Lock | Mode | None = None) -> Callable[[Session], M | None]:
         """The work that finds one row by its primary key."""
-        if load is None and lock is None:
+        if load is None and lock is None and not self._reach().where:
             whole = execution.polymorphic(self._mapper)
             return lambda own: own.get(self.model, key, options=whole)
         statement = self._select(by_identity(self._mapper, key), load=load, lock=lock)
         return lambda own: own.scalars(statement).unique().one_or_none()
-
-    def _select(self, *where: Condition, load: Any = None, lock: Lock | Mode | None = None) -> Select[Any]:
-        """The model's rows that meet the conditions, with relationships to load and locks to take."""
-        matching = conditions(self._mapper, where)
-        statement = execution.whole(self._mapper).where(*matching)
-        statement = statement.options(*loading.options(self._mapper, load))
-        return statement if lock is None else locked(statement, lock)
 
     async def _at_most_one(self, verb: str, statement: Select[Any], lock: Lock | Mode | None) -> M | None:
         two = statement.limit(2)
@@ -319,53 +285,6 @@ class Reads(Generic[M]):
                 "first() takes one of several, all() takes them all"
             )
         return entities[0] if entities else None
-
-    async def _read(self, verb: str, work: Callable[[Session], T], lock: Lock | Mode | None = None) -> T:
-        """Let the scope do a piece of reading."""
-        if lock is not None and not self.scope.keeps_locks:
-            raise UsageError(
-                f"{verb} with lock= needs a transaction that keeps the lock; here it would be gone with the "
-                "call: async with db.transaction() as tx, and the repository over tx"
-            )
-
-        def flushed(own: Session) -> T:
-            versions.flush(own)
-            return work(own)
-
-        locking = lock is not None
-        call = Call(verb, flushed if locking else work, writes=locking, metadata=metadata_of(self._mapper))
-        return await self.scope.perform(call)
-
-    async def _read_at_once(
-        self, verb: str, work: Callable[[Session], T], parts: int, lock: Lock | Mode | None = None
-    ) -> T:
-        """Let the scope do a piece of reading of so many statements that must see the same moment."""
-        if parts == 1:
-            return await self._read(verb, work, lock)
-        async with self.scope.reader() as scope:
-            return await self.using(scope)._read(verb, work, lock)
-
-    def _check_stored(self, entity: Any) -> None:
-        """Refuse what is no entity of the model, or was never stored."""
-        self._check_model(entity)
-        if inspect(entity).key is None:
-            raise UsageError(f"this {self.model.__name__} was never stored; use add()")
-
-    def _check_model(self, entity: Any) -> None:
-        """Refuse an object of another class."""
-        if not isinstance(entity, self.model):
-            raise UsageError(f"{type(self).__name__} takes {self.model.__name__}, not {type(entity).__name__}")
-
-
-def _as_scope(scope: Scope | AsyncSession, name: str) -> Scope:
-    """The scope to run on; a session of the user's becomes one."""
-    if isinstance(scope, AsyncSession):
-        return SessionScope(scope)
-    if not isinstance(scope, Scope):
-        raise UsageError(
-            f"{name} takes a Database, a Transaction, a Snapshot or an AsyncSession, not {type(scope).__name__}"
-        )
-    return scope
 
 
 def _check_part(**numbers: int | None) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any, TypeVar, get_args, get_origin
 
-from repo.reads import M, Reads
+from repo.bound import Bound, M
 from repo.upserts import Upserts
 
 
@@ -37,11 +37,11 @@ class Repository(Upserts[M]):
 
 def _model_of(cls: type[Any]) -> Any:
     """What a class says of its model: the model, a type variable of the class, or None for nothing new."""
-    if cls is Reads:
+    if cls is Bound:
         return M
     for base in vars(cls).get("__orig_bases__", ()):
         origin = get_origin(base)
-        if isinstance(origin, type) and issubclass(origin, Reads):
+        if isinstance(origin, type) and issubclass(origin, Bound):
             inner = _model_of(origin)
             if isinstance(inner, TypeVar):
                 parameters: Any = vars(origin)["__parameters__"]

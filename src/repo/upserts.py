@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any, cast
 
+from repo.bound import M
 from repo.engine import upserting
-from repo.reads import M
 from repo.writes import Source, Writes
 
 
@@ -35,7 +35,7 @@ class Upserts(Writes[M]):
                 does not reach.
         """
         self._check_model(entity)
-        how = upserting.plan(self._mapper, self.scope.dialect, on, update)
+        how = upserting.plan(self._reach(), self.scope.dialect, on, update)
         group = how.intake().group(entity)
         statement = upserting.statement(how, group, finds=True)
         return cast(M, await self._write("upsert", lambda own: upserting.store(own, how, group, statement)))
@@ -60,7 +60,7 @@ class Upserts(Writes[M]):
             UsageError: the model has no such key; or an item is no row with values in it.
             UniqueViolation: as for ``upsert``.
         """
-        how = upserting.plan(self._mapper, self.scope.dialect, on, update)
+        how = upserting.plan(self._reach(), self.scope.dialect, on, update)
         return await self._store_all(
             source, how.intake(), lambda groups, own: upserting.store_many(own, how, groups), progress
         )
@@ -79,6 +79,6 @@ class Upserts(Writes[M]):
             UniqueViolation: as for ``upsert``.
         """
         self._check_model(entity)
-        how = upserting.plan(self._mapper, self.scope.dialect, on)
+        how = upserting.plan(self._reach(), self.scope.dialect, on)
         group = how.intake().group(entity)
         return cast(M, await self._write("get_or_add", lambda own: upserting.get_or_add(own, how, group)))

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, cast, overload
 from sqlalchemy import ColumnElement, inspect
 from sqlalchemy.orm import Session
 
+from repo.bound import M
 from repo.engine import bulk, changes, entities, versions
 from repo.engine.conditions import (
     Condition,
@@ -21,7 +22,7 @@ from repo.engine.conditions import (
 from repo.engine.rows import Group, Intake
 from repo.engine.sources import check_source, chunks
 from repo.errors import UsageError
-from repo.reads import M, Reads
+from repo.reads import Reads
 from repo.scopes.call import Call
 
 T = TypeVar("T")
@@ -44,7 +45,8 @@ class Writes(Reads[M]):
         self._check_model(entity)
         if inspect(entity).key is not None:
             raise UsageError(f"this {self.model.__name__} is stored already; use update()")
-        return await self._write_entity("add", entity, lambda own: entities.insert(own, entity))
+        reach = self._reach()
+        return await self._write_entity("add", entity, lambda own: entities.insert(own, reach, entity))
 
     @overload
     async def add_many(
@@ -94,7 +96,7 @@ class Writes(Reads[M]):
             else:
                 bulk.add(own, dialect, groups)
 
-        count = await self._store_all(source, Intake(mapper, "add_many"), add, progress)
+        count = await self._store_all(source, Intake(mapper, "add_many", fill=self._reach().own.filled), add, progress)
         return stored if returning else count
 
     async def update(self, entity_or_key: Any, /, **values: Any) -> M:
@@ -118,8 +120,9 @@ class Writes(Reads[M]):
         if isinstance(entity_or_key, self.model):
             self._check_stored(entity_or_key)
             return await self._update_entity(cast(M, entity_or_key), values)
-        key = identity(self._mapper, entity_or_key)
-        changed = await self._write("update", lambda own: changes.update_key(own, self._mapper, key, values))
+        key, reach = identity(self._mapper, entity_or_key), self._reach()
+        reach.own.check(values)
+        changed = await self._write("update", lambda own: changes.update_key(own, reach, key, values))
         if changed is None:
             raise not_found(self._mapper, [key])
         return cast(M, changed)
@@ -147,12 +150,12 @@ class Writes(Reads[M]):
         Raises:
             UsageError: there is no condition; ``sqlalchemy.true()`` says all rows.
         """
-        mapper = self._mapper
-        matching = self._required(where, "update_where")
-        named = new_values(mapper, values)
-        versions.refuse_new(mapper, named)
+        matching, reach = self._required(where, "update_where"), self._reach()
+        named = new_values(self._mapper, values)
+        versions.refuse_new(self._mapper, named)
+        reach.own.check(named)
         return await self._write(
-            "update_where", lambda own: changes.update_where(own, mapper, matching, named, returning=returning)
+            "update_where", lambda own: changes.update_where(own, reach, matching, named, returning=returning)
         )
 
     async def update_many(self, rows: Iterable[Mapping[str, Any]]) -> int:
@@ -172,8 +175,9 @@ class Writes(Reads[M]):
         given = list(rows)
         if not given:
             return 0
+        reach = self._reach()
         async with self.scope.unit() as unit:
-            return await self.using(unit)._write("update_many", lambda own: bulk.update(own, self._mapper, given))
+            return await self.using(unit)._write("update_many", lambda own: bulk.update(own, reach, given))
 
     async def delete(self, entity_or_key: Any, /) -> bool:
         """Delete one row by one DELETE: whether it was there.
@@ -184,12 +188,12 @@ class Writes(Reads[M]):
             ForeignKeyViolation: other rows refer to it.
             StaleData: the entity has a version, and someone else changed the row since.
         """
-        mapper = self._mapper
+        reach = self._reach()
         if not isinstance(entity_or_key, self.model):
-            key = identity(mapper, entity_or_key)
-            return await self._write("delete", lambda own: changes.delete_key(own, mapper, key))
+            key = identity(self._mapper, entity_or_key)
+            return await self._write("delete", lambda own: changes.delete_key(own, reach, key))
         self._check_stored(entity_or_key)
-        return await self._write("delete", lambda own: changes.delete_entity(own, mapper, entity_or_key))
+        return await self._write("delete", lambda own: changes.delete_entity(own, reach, entity_or_key))
 
     @overload
     async def delete_where(self, *where: Condition, returning: Literal[False] = False) -> int: ...
@@ -203,10 +207,9 @@ class Writes(Reads[M]):
             UsageError: there is no condition; ``sqlalchemy.true()`` says all rows.
             ForeignKeyViolation: other rows refer to one of them.
         """
-        mapper = self._mapper
-        matching = self._required(where, "delete_where")
+        matching, reach = self._required(where, "delete_where"), self._reach()
         return await self._write(
-            "delete_where", lambda own: changes.delete_where(own, mapper, matching, returning=returning)
+            "delete_where", lambda own: changes.delete_where(own, reach, matching, returning=returning)
         )
 
     async def _store_all(
@@ -236,7 +239,8 @@ class Writes(Reads[M]):
 
     async def _update_entity(self, entity: M, values: Mapping[str, Any]) -> M:
         """Let the session write what was changed on an entity."""
-        return await self._write_entity("update", entity, lambda own: entities.update(own, entity, values))
+        reach = self._reach()
+        return await self._write_entity("update", entity, lambda own: entities.update(own, reach, entity, values))
 
     async def _write_entity(self, verb: str, entity: M, work: Callable[[Session], entities.Unharmed]) -> M:
         """Let the scope write an entity, which is as before also if the COMMIT fails."""
@@ -256,7 +260,7 @@ class Writes(Reads[M]):
                 f"{verb} without a condition would reach every {self.model.__name__}; "
                 "if that is meant, say sqlalchemy.true()"
             )
-        return conditions(self._mapper, where)
+        return self._reach().within(conditions(self._mapper, where))
 
     async def _write(self, verb: str, work: Callable[[Session], T]) -> T:
         """Let the scope do a piece of writing."""

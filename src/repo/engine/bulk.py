@@ -22,6 +22,7 @@ from repo.engine.conditions import (
     stored,
 )
 from repo.engine.entities import complete_many, early
+from repo.engine.reach import Reach
 from repo.engine.rows import AS_THEY_ARE, Group, Row, plain_function
 from repo.errors import InvalidValue, RepoError, UsageError
 
@@ -121,18 +122,19 @@ def _bound(connection: Connection, column: Column[Any], value: Callable[[Row], A
     return bound
 
 
-def update(own: Session, mapper: Mapper[Any], rows: Iterable[Any]) -> int:
+def update(own: Session, reach: Reach, rows: Iterable[Any]) -> int:
     """Change rows by the keys that they hold: how many.
 
     Raises:
         NotFound, StaleData: for some of them; nothing was changed.
     """
     versions.flush(own)
-    by_key = _by_key(mapper, rows)
-    _lock(own, mapper, by_key)
+    mapper = reach.own.mapper
+    by_key = _by_key(reach, rows)
+    _lock(own, reach, by_key)
     if not changes.is_one_table(mapper) or versions.following(mapper) is None:
         for key, values in by_key.items():
-            changes.update_key(own, mapper, key, values)
+            changes.update_key(own, reach, key, values)
         return len(by_key)
     alike: dict[frozenset[str], list[tuple[Key, Row]]] = {}
     for key, values in by_key.items():
@@ -144,8 +146,9 @@ def update(own: Session, mapper: Mapper[Any], rows: Iterable[Any]) -> int:
     return len(by_key)
 
 
-def _by_key(mapper: Mapper[Any], rows: Iterable[Any]) -> dict[Key, Row]:
+def _by_key(reach: Reach, rows: Iterable[Any]) -> dict[Key, Row]:
     """The values to set by the key of their row."""
+    mapper = reach.own.mapper
     keys, names = key_names(mapper), stored(mapper).keys()
     by_key: dict[Key, Row] = {}
     for number, row in enumerate(rows, 1):
@@ -155,22 +158,25 @@ def _by_key(mapper: Mapper[Any], rows: Iterable[Any]) -> dict[Key, Row]:
             if not row.keys() <= names:
                 check_columns(mapper, row)
             key = identity(mapper, tuple(row.get(name) for name in keys))
+            values = {name: value for name, value in row.items() if name not in keys}
+            reach.own.check(values)
         except UsageError as error:
             raise UsageError(f"row {number} of update_many: {error}") from None
-        by_key[key] = {**by_key.get(key, {}), **{name: value for name, value in row.items() if name not in keys}}
+        by_key[key] = {**by_key.get(key, {}), **values}
     return by_key
 
 
-def _lock(own: Session, mapper: Mapper[Any], by_key: dict[Key, Row]) -> None:
+def _lock(own: Session, reach: Reach, by_key: dict[Key, Row]) -> None:
     """Lock the rows, so that none can go meanwhile; check that they are there, in the version that is expected.
 
     Not all drivers tell how many rows each of many UPDATEs has changed.
     """
+    mapper = reach.own.mapper
     version = versions.attribute(mapper)
     columns = [getattr(mapper.class_, name) for name in (*key_names(mapper), *([version] if version else []))]
     found: dict[Key, Any] = {}
     for keys in in_parts(list(by_key)):
-        statement = select(*columns).where(by_identities(mapper, keys)).order_by(*mapper.primary_key)
+        statement = select(*columns).where(by_identities(mapper, keys), *reach.where).order_by(*mapper.primary_key)
         for row in own.execute(statement.with_for_update(of=mapper.base_mapper.local_table, key_share=True)):
             found[tuple(row[: len(mapper.primary_key)])] = row[-1]
     missing = [key for key in by_key if key not in found]

@@ -16,8 +16,9 @@ from sqlalchemy.schema import sort_tables
 
 from repo.engine import versions
 from repo.engine.conditions import Key, among, by_identities, by_identity, in_parts, stored
-from repo.engine.entities import complete_many, early
+from repo.engine.entities import assign, complete_many, early
 from repo.engine.execution import whole
+from repo.engine.reach import Reach
 
 Values = Mapping[str, Any]
 Where = Sequence[ColumnElement[bool]]
@@ -43,34 +44,37 @@ def returns_whole(mapper: Mapper[Any]) -> bool:
     return only_columns and not joins and len(list(mapper.self_and_descendants)) == 1
 
 
-def update_key(own: Session, mapper: Mapper[Any], key: Key, values: Values) -> Any:
+def update_key(own: Session, reach: Reach, key: Key, values: Values) -> Any:
     """Change a row by its key: its entity, or None if there is no such row.
 
     A version among the values is the one in which the row is expected.
     """
+    mapper = reach.own.mapper
     values, expected = versions.expectation(mapper, values)
     where = [by_identity(mapper, key), *versions.condition(mapper, expected)]
     if values and is_one_table(mapper) and set(values) <= set(stored(mapper)):
-        entities = update_where(own, mapper, where, values, returning=True)
+        entities = update_where(own, reach, where, values, returning=True)
     else:
-        entities = _locked(own, mapper, where)
-        _set(own, mapper, entities, values)
-    if not entities and expected is not versions.ANY and _is_there(own, mapper, key):
+        entities = _locked(own, mapper, [*where, *reach.where])
+        _set(own, reach, entities, values)
+    if not entities and expected is not versions.ANY and _is_there(own, reach, key):
         raise versions.stale(mapper, key, expected)
     return entities[0] if entities else None
 
 
-def _is_there(own: Session, mapper: Mapper[Any], key: Key) -> bool:
+def _is_there(own: Session, reach: Reach, key: Key) -> bool:
     """Whether there is a row with this key."""
-    return own.execute(select(*mapper.primary_key).where(by_identity(mapper, key))).first() is not None
+    mapper = reach.own.mapper
+    return own.execute(select(*mapper.primary_key).where(by_identity(mapper, key), *reach.where)).first() is not None
 
 
-def update_where(own: Session, mapper: Mapper[Any], where: Where, values: Values, *, returning: bool) -> Any:
+def update_where(own: Session, reach: Reach, where: Where, values: Values, *, returning: bool) -> Any:
     """Change the rows that meet the conditions: how many, or their entities."""
+    mapper, where = reach.own.mapper, [*where, *reach.where]
     version = versions.following(mapper)
     if version is None or not is_one_table(mapper) or (returning and not returns_whole(mapper)):
         entities = _locked(own, mapper, where)
-        _set(own, mapper, entities, values)
+        _set(own, reach, entities, values)
         return entities if returning else len(entities)
     statement = update(mapper.class_).where(*where).values({**version, **values})
     if returning:
@@ -83,8 +87,9 @@ def update_where(own: Session, mapper: Mapper[Any], where: Where, values: Values
     return cast("CursorResult[Any]", result).rowcount
 
 
-def delete_where(own: Session, mapper: Mapper[Any], where: Where, *, returning: bool = False) -> Any:
+def delete_where(own: Session, reach: Reach, where: Where, *, returning: bool = False) -> Any:
     """Delete the rows that meet the conditions: how many, or the entities that they were."""
+    mapper, where = reach.own.mapper, [*where, *reach.where]
     if not is_one_table(mapper) or (returning and not returns_whole(mapper)):
         entities = _locked(own, mapper, where)
         _delete(own, entities)
@@ -100,22 +105,23 @@ def delete_where(own: Session, mapper: Mapper[Any], where: Where, *, returning: 
     return cast("CursorResult[Any]", result).rowcount
 
 
-def delete_key(own: Session, mapper: Mapper[Any], key: Key) -> bool:
+def delete_key(own: Session, reach: Reach, key: Key) -> bool:
     """Delete a row by its key: whether it was there."""
-    return bool(delete_where(own, mapper, [by_identity(mapper, key)]))
+    return bool(delete_where(own, reach, [by_identity(reach.own.mapper, key)]))
 
 
-def delete_entity(own: Session, mapper: Mapper[Any], entity: Any) -> bool:
+def delete_entity(own: Session, reach: Reach, entity: Any) -> bool:
     """Delete an entity's row in the version in which the entity was read: whether it was there."""
+    mapper = reach.own.mapper
     key = inspect(entity).identity
     if versions.attribute(mapper) is None:
-        return delete_key(own, mapper, key)
+        return delete_key(own, reach, key)
     if entity in own:
         versions.flush(own)
     expected = versions.held(entity)
-    if delete_where(own, mapper, [by_identity(mapper, key), *versions.condition(mapper, expected)]):
+    if delete_where(own, reach, [by_identity(mapper, key), *versions.condition(mapper, expected)]):
         return True
-    if _is_there(own, mapper, key):
+    if _is_there(own, reach, key):
         raise versions.stale(mapper, key, expected)
     return False
 
@@ -135,13 +141,11 @@ def _locked(own: Session, mapper: Mapper[Any], where: Where) -> list[Any]:
     return list(own.scalars(statement, execution_options=_FRESH).unique())
 
 
-def _set(own: Session, mapper: Mapper[Any], entities: Sequence[Any], values: Values) -> None:
+def _set(own: Session, reach: Reach, entities: Sequence[Any], values: Values) -> None:
     """Write the same values to several entities."""
-    for entity in entities:
-        for name, value in values.items():
-            setattr(entity, name, value)
+    assign(own, reach, entities, values)
     versions.flush(own)
-    complete_many(own, mapper, entities)
+    complete_many(own, reach.own.mapper, entities)
 
 
 def _delete(own: Session, entities: Sequence[Any]) -> None:

@@ -3,31 +3,33 @@
 Functions here take a ``Session`` and run inside SQLAlchemy's greenlet.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
 from sqlalchemy import Column, DefaultClause, inspect
-from sqlalchemy.orm import InstanceState, Mapper, Session
+from sqlalchemy.orm import InstanceState, Mapper, Session, selectinload
 from sqlalchemy.schema import SchemaItem
 
-from repo.engine import versions
+from repo.engine import loading, versions
 from repo.engine.conditions import by_identities, in_parts, stored
 from repo.engine.execution import whole
+from repo.engine.reach import Reach
 from repo.errors import UsageError
 
 
 class Unharmed:
-    """A block that leaves an entity, and what hangs on it, as they were if it fails.
+    """A block that leaves entities, and what hangs on them, as they were if it fails.
 
     SQLAlchemy expires what a failed flush was about: its next use would read from the database. An
     entity that leaves its session with the call could not even be read any more, and the values
     that its user has set would be gone.
     """
 
-    def __init__(self, own: Session, entity: Any) -> None:
+    def __init__(self, own: Session, *entities: Any) -> None:
         self._own: Session | None = own
-        self._before = [(state, Before(state)) for state in _graph(entity)]
+        self._before = [(state, Before(state)) for state in graph(*entities)]
 
     def __enter__(self) -> "Unharmed":
         return self
@@ -65,6 +67,8 @@ class Before:
     def __init__(self, state: InstanceState[Any]) -> None:
         self.session = state.session
         self._values = dict(state.dict)
+        collections = [value for value in self._values.values() if hasattr(value, "_sa_adapter")]
+        self._collections = [(collection, collection._sa_adapter) for collection in collections]
         self._committed = dict(state.committed_state)
         self._expired = set(state.expired_attributes)
         self._rest = {name: dict(v) if isinstance(v, dict) else v for name, v in vars(state).items()}
@@ -72,6 +76,7 @@ class Before:
 
     def restore(self, state: InstanceState[Any], *, alone: bool = False) -> None:
         """Put it back; ``alone`` in no session, whichever it was in."""
+        listed = state.modified  # its session lists it as changed until it flushes
         state.dict.clear()
         state.dict.update(self._values)
         state.committed_state = self._committed
@@ -80,19 +85,22 @@ class Before:
         vars(state).update(self._rest)
         if alone:
             state.session_id = None
-        elif state.session_id is not None and state.modified:
+        elif state.session_id is not None and (state.modified or listed):
+            state.modified = True
             state._strong_obj = state.obj()  # a session keeps what is to be written
-        for value in self._values.values():
-            if hasattr(value, "_sa_adapter"):
-                value._sa_adapter.invalidated = False
+        for collection, adapter in self._collections:
+            # One that was replaced has lost its adapter.
+            collection._sa_adapter = adapter
+            adapter.invalidated = False
 
 
-def insert(own: Session, entity: Any) -> Unharmed:
+def insert(own: Session, reach: Reach, entity: Any) -> Unharmed:
     """Store a new entity, and what is new on its relationships."""
     with Unharmed(own, entity) as before:
         _adopt(own, entity)
+        reach.admit(own, list(graph(entity)))
         before.leave_members()
-        new = [state for state in _graph(entity) if state.key is None]
+        new = [state for state in graph(entity) if state.key is None]
         versions.flush(own)
         for state in new:
             if left := early(state.mapper):
@@ -101,26 +109,69 @@ def insert(own: Session, entity: Any) -> Unharmed:
     return before
 
 
-def update(own: Session, entity: Any, values: Mapping[str, Any]) -> Unharmed:
+def update(own: Session, reach: Reach, entity: Any, values: Mapping[str, Any]) -> Unharmed:
     """Set values, and write what was changed on an entity and on its relationships.
 
     A version among the values is the one in which the entity is expected.
     """
     values, expected = versions.expectation(inspect(entity).mapper, values)
-    with Unharmed(own, entity) as before:
+    with Unharmed(own, entity, *_entities(values)) as before:
         _adopt(own, entity)
         versions.check(entity, expected)
-        for name, value in values.items():
-            setattr(entity, name, value)
+        assign(own, reach, [entity], values)
         before.leave_members()
         versions.flush(own)
         complete(own, entity)
     return before
 
 
+def assign(own: Session, reach: Reach, entities: Sequence[Any], values: Mapping[str, Any]) -> None:
+    """Set the same values of several entities of the session, all of them or none."""
+    with Unharmed(own, *entities, *_touched(own, reach, entities, values)), _nothing_pending(own):
+        for entity in entities:
+            for name, value in values.items():
+                setattr(entity, name, value)
+        reach.admit(own, list(graph(*entities)))
+
+
+def _touched(own: Session, reach: Reach, entities: Sequence[Any], values: Mapping[str, Any]) -> list[Any]:
+    """The other entities that may be changed when these values are set; what is replaced is loaded first.
+
+    SQLAlchemy would load it itself, and so take away from the entities what is out of reach.
+    """
+    mapper = reach.own.mapper
+    if not reach.where or not entities or values.keys() <= stored(mapper).keys():
+        return []
+    replaced = [selectinload(getattr(mapper.class_, name)) for name in values if name in mapper.relationships]
+    with own.no_autoflush:
+        loading.load(own, mapper, entities, [*replaced, *reach.options()])
+    return [*own, *_entities(values)]
+
+
+@contextmanager
+def _nothing_pending(own: Session) -> Iterator[None]:
+    """A block that leaves no new entities in the session if it fails, which another flush would store."""
+    before = set(own.new)
+    try:
+        yield
+    except BaseException:
+        for entity in set(own.new) - before:
+            own.expunge(entity)
+        raise
+
+
+def _entities(values: Mapping[str, Any]) -> Iterator[Any]:
+    """The entities among the new values of an entity."""
+    for value in values.values():
+        several = value.values() if isinstance(value, Mapping) else value
+        for each in several if isinstance(several, Collection) else (value,):
+            if hasattr(each, "_sa_instance_state"):
+                yield each
+
+
 def complete(own: Session, entity: Any) -> None:
     """Read what the database has computed while it stored an entity, if it did not return it."""
-    for state in _graph(entity):
+    for state in graph(entity):
         missing = _expired(state)
         if missing and state.session is own:
             own.refresh(state.obj(), missing)
@@ -171,7 +222,7 @@ def _adopt(own: Session, entity: Any) -> None:
         UsageError: it belongs to another session, or the session has another object for its row.
     """
     seen: dict[Any, Any] = {}
-    for state in _graph(entity):
+    for state in graph(entity):
         each, name = state.obj(), state.class_.__name__
         if state.session is not None and state.session is not own:
             raise UsageError(
@@ -190,9 +241,12 @@ def _adopt(own: Session, entity: Any) -> None:
     own.add(entity)
 
 
-def _graph(entity: Any) -> Iterator[InstanceState[Any]]:
-    """An entity and all that a session takes along with it."""
-    state: InstanceState[Any] = inspect(entity)
-    yield state
-    for _, _, related, _ in state.mapper.cascade_iterator("save-update", state):
-        yield related
+def graph(*entities: Any) -> Iterator[InstanceState[Any]]:
+    """Entities and all that a session takes along with them, each once."""
+    found: set[InstanceState[Any]] = set()
+    for entity in entities:
+        state: InstanceState[Any] = inspect(entity)
+        along = state.mapper.cascade_iterator("save-update", state, halt_on=found.__contains__)
+        for each in () if state in found else (state, *(related for _, _, related, _ in along)):
+            found.add(each)
+            yield each

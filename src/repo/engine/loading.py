@@ -63,7 +63,9 @@ def _step(option: Any, attribute: QueryableAttribute[Any]) -> Any:
     return selectinload(attribute) if option is None else option.selectinload(attribute)
 
 
-def load(own: Session, mapper: Mapper[Any], entities: Sequence[Any], wanted: Sequence[Any]) -> None:
+def load(
+    own: Session, mapper: Mapper[Any], entities: Sequence[Any], wanted: Sequence[Any], where: Sequence[Any] = ()
+) -> None:
     """Load relationships of entities that were read before; what is loaded already stays.
 
     Raises:
@@ -73,7 +75,7 @@ def load(own: Session, mapper: Mapper[Any], entities: Sequence[Any], wanted: Seq
     for entity in entities:
         by_key.setdefault(inspect(entity).identity, []).append(entity)
     for keys in in_parts(list(by_key)):
-        statement = whole(mapper).where(by_identities(mapper, keys)).options(*wanted)
+        statement = whole(mapper).where(by_identities(mapper, keys), *where).options(*wanted)
         for read in own.scalars(statement).unique():
             for entity in by_key.pop(inspect(read).identity, ()):
                 _complete(entity, read, set())

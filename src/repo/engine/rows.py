@@ -95,15 +95,22 @@ class Intake:
     Args:
         mapper: the model's.
         verb: what messages call the caller's verb.
+        fill: completes or refuses a row's values.
         check: looks at each row, and may complete or refuse it. With it, rows are parted also where
             what the caller named differs, even if the same is stored.
     """
 
     def __init__(
-        self, mapper: Mapper[Any], verb: str, *, check: Callable[[Shape, dict[str, Any]], None] | None = None
+        self,
+        mapper: Mapper[Any],
+        verb: str,
+        *,
+        fill: Callable[[Row], Row],
+        check: Callable[[Shape, dict[str, Any]], None] | None = None,
     ) -> None:
         self.mapper = mapper
         self.verb = verb
+        self._fill = fill
         self._check = check
         self._shapes: dict[Mapper[Any], Shape] = {}
 
@@ -126,7 +133,7 @@ class Intake:
     def _row(self, item: Any) -> tuple[Shape, dict[str, Any], frozenset[str]]:
         """One item's row, and what of it the caller named."""
         shape, values = self._values(item)
-        row = shape.row(values)
+        row = shape.row(self._fill(values))
         if self._check is None:
             return shape, row, _ANY
         self._check(shape, row)

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, and_, literal, or_, select, true
+from sqlalchemy import BindParameter, Column, ColumnElement, and_, literal, or_, select, true, tuple_
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import QueryableAttribute
+from sqlalchemy.sql import visitors
 from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefault
 
 from repo.dialects.base import Dialect
@@ -17,6 +18,7 @@ from repo.engine import changes, versions
 from repo.engine.conditions import among, by_identity, check_columns, in_parts, key_names, name_of, stored
 from repo.engine.entities import early
 from repo.engine.execution import whole
+from repo.engine.reach import Reach, has_subquery
 from repo.engine.rows import AS_THEY_ARE, Group, Intake, Shape, plain_function
 from repo.engine.uniques import Unique, unique
 from repo.errors import UsageError
@@ -32,15 +34,20 @@ class Upsert:
         UsageError: rows of the model are in several tables; or there is no such key, or column.
     """
 
-    mapper: Mapper[Any]
+    reach: Reach
     dialect: Dialect
     key: Unique
     update: Sequence[str] | None
     """What changes of a row that is there; None means what the caller gave."""
 
+    @property
+    def mapper(self) -> Mapper[Any]:
+        """The model's."""
+        return self.reach.own.mapper
+
     def intake(self) -> Intake:
         """Makes rows that can be stored by the key."""
-        return Intake(self.mapper, "upsert_many", check=self._check)
+        return Intake(self.mapper, "upsert_many", fill=self.reach.own.filled, check=self._check)
 
     def _check(self, shape: Shape, row: dict[str, Any]) -> None:
         """Refuse a row without a value in a column of the key; one with a constant default gets it."""
@@ -62,26 +69,41 @@ class Upsert:
 
     def reached(self, shape: Shape) -> ColumnElement[bool] | None:
         """The condition for rows that may be changed for one of this shape; None for all."""
-        mapper = shape.mapper
-        if not mapper.single or mapper.polymorphic_on is None:
-            return None
-        kinds = [each.polymorphic_identity for each in mapper.self_and_descendants if not each.polymorphic_abstract]
-        # Not IN: SQLAlchemy cannot execute one for many rows.
-        return or_(*(mapper.polymorphic_on == kind for kind in kinds))
+        where = [*_kinds(shape.mapper), *self.reach.where]
+        if has_subquery(*where):
+            # By a subquery of its own: in ON CONFLICT there is no row that another could be about.
+            mapper = self.mapper
+            keys = select(*mapper.primary_key).select_from(mapper.class_).where(*where)
+            return (
+                tuple_(*mapper.primary_key).in_(keys)
+                if len(mapper.primary_key) > 1
+                else mapper.primary_key[0].in_(keys)
+            )
+        return and_(true(), *where) if where else None
 
 
-def plan(mapper: Mapper[Any], dialect: Dialect, on: Any, update: Any = None) -> Upsert:
+def _kinds(mapper: Mapper[Any]) -> list[ColumnElement[bool]]:
+    """The condition for the rows of a model that shares its table."""
+    if not mapper.single or mapper.polymorphic_on is None:
+        return []
+    kinds = [each.polymorphic_identity for each in mapper.self_and_descendants if not each.polymorphic_abstract]
+    # Not IN: SQLAlchemy cannot execute one for many rows.
+    return [or_(*(mapper.polymorphic_on == kind for kind in kinds))]
+
+
+def plan(reach: Reach, dialect: Dialect, on: Any, update: Any = None) -> Upsert:
     """How rows are stored by the key that ``on=`` means.
 
     Raises:
         UsageError: there is no such key, or ``update=`` is no choice of columns.
     """
+    mapper = reach.own.mapper
     if not changes.is_one_table(mapper):
         raise UsageError(
             f"a row of {name_of(mapper)} is in several tables, of which one INSERT reaches only one: in a transaction, "
             "look with one_or_none(), then add() or update()"
         )
-    return Upsert(mapper, dialect, unique(mapper, dialect, on), _update(mapper, update))
+    return Upsert(reach, dialect, unique(mapper, dialect, on), _update(mapper, update))
 
 
 def _update(mapper: Mapper[Any], update: Any) -> list[str] | None:
@@ -173,11 +195,18 @@ def store_many(own: Session, how: Upsert, groups: Sequence[Group]) -> None:
     """
     versions.flush(own)
     for group in groups:
-        own.execute(statement(how, group, finds=False), group.rows, execution_options=AS_THEY_ARE)
-        reached = how.reached(group.shape)
+        storing, reached = statement(how, group, finds=False), how.reached(group.shape)
+        for rows in [group.rows] if _takes_many(reached) else [[row] for row in group.rows]:
+            own.execute(storing, rows, execution_options=AS_THEY_ARE)
         if reached is not None:
             _check_reached(own, how, group, reached)
     changes.refresh(own, how.mapper)
+
+
+def _takes_many(reached: ColumnElement[bool] | None) -> bool:
+    """Whether a statement with this condition can be executed for many rows: with an IN, SQLAlchemy cannot."""
+    parts = () if reached is None else visitors.iterate(reached)
+    return not any(isinstance(part, BindParameter) and part.expanding for part in parts)
 
 
 def get_or_add(own: Session, how: Upsert, group: Group) -> Any:
@@ -188,7 +217,8 @@ def get_or_add(own: Session, how: Upsert, group: Group) -> Any:
     """
     versions.flush(own)
     matching = how.key.matching(how.values(group.rows[0]))
-    found = own.scalars(whole(how.mapper).where(*matching)).unique().one_or_none()
+    looking = whole(how.mapper).where(*matching, *how.reach.where)
+    found = own.scalars(looking).unique().one_or_none()
     if found is not None:
         return found
     unchanged = replace(group, given=frozenset())

@@ -1,0 +1,161 @@
+"""A repository bound to a scope, and the rows that it reaches."""
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from sqlalchemy import ColumnElement, Select, and_, inspect, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapper, Session
+
+from repo.engine import execution, loading, versions
+from repo.engine.conditions import Condition, check_columns, conditions, mapper_of, metadata_of
+from repo.engine.locking import Lock, Mode, locked
+from repo.engine.reach import Reach, Rules, carried_over, everything, loads_others
+from repo.engine.unloaded import refuse_hidden_loads
+from repo.errors import UsageError
+from repo.scopes.call import Call
+from repo.scopes.scope import Scope
+from repo.scopes.session import SessionScope
+
+M = TypeVar("M")
+T = TypeVar("T")
+
+
+class Bound(Generic[M]):
+    """What a repository is bound to. See ``Repository``."""
+
+    model: ClassVar[type[Any]]
+    """The mapped class; it comes from the type argument."""
+
+    def __init__(self, scope: Scope | AsyncSession) -> None:
+        if getattr(self, "model", None) is None:
+            raise UsageError(
+                "a repository is a class of its own with the model as its type argument: "
+                "class Users(Repository[User]): ..."
+            )
+        self.scope: Scope = _as_scope(scope, type(self).__name__)
+        """Where this repository's calls run."""
+        refuse_hidden_loads(self._mapper)
+
+    def using(self, scope: Scope | AsyncSession) -> Self:
+        """The same repository, with whatever else it was made with, over another scope."""
+        other = copy.copy(self)
+        other.scope = _as_scope(scope, type(self).__name__)
+        return other
+
+    def condition(self) -> Condition | None:
+        """What every row of this repository meets; to be overridden. None means that it reaches all rows.
+
+        It holds for every verb and for ``select``. A column that it compares to a value
+        (``Order.tenant_id == self.tenant``, ``in_``) cannot get another one through this repository;
+        any other condition (``Order.deleted_at.is_(None)``) says which rows are there, no more.
+        """
+        return None
+
+    def defaults(self) -> Mapping[str, Any]:
+        """The values that new rows get by attribute name where they are given none; to be overridden."""
+        return {}
+
+    def related_condition(self, model: type[Any]) -> Condition | None:
+        """What rows of another model meet that are loaded, or written, along with this one's; to be overridden.
+
+        By default the parts of ``condition`` that are about columns which the other model has by the
+        same names. The primary key alone, and subqueries, mean this model only.
+        """
+        mapper, condition = self._mapper, self.condition()
+        carried = carried_over(mapper, conditions(mapper, [] if condition is None else [condition]), model)
+        return carried[0] if len(carried) == 1 else and_(*carried) if carried else None
+
+    def select(self, *columns: Any) -> Select[Any]:
+        """A SELECT of your own over the rows that this repository reaches: ``self.select(func.sum(Order.total))``.
+
+        ``condition`` holds for it wherever the model comes up, aliased, joined or in a subquery of
+        it; and so does ``related_condition`` for other models.
+
+        Args:
+            columns: what to select; nothing means entities of the model.
+        """
+        reach = self._reach()
+        statement: Select[Any] = execution.whole(self._mapper)
+        if columns:
+            statement = select(*columns).select_from(self.model)
+        return statement.where(*reach.where).options(*reach.options(all_models=True))
+
+    @property
+    def _mapper(self) -> Mapper[M]:
+        return mapper_of(self.model)
+
+    def _reach(self) -> Reach:
+        """The rows that this repository reaches now."""
+        mapper, own = self._mapper, type(self)
+        if own.condition is Bound.condition and own.defaults is Bound.defaults:
+            return everything(mapper)
+        condition, defaults = self.condition(), self.defaults()
+        check_columns(mapper, defaults)
+
+        def of(model: type[Any]) -> tuple[ColumnElement[bool], ...]:
+            other = self.related_condition(model)
+            return () if other is None else conditions(mapper_of(model), [other])
+
+        return Reach(Rules(mapper, conditions(mapper, [] if condition is None else [condition]), defaults), of)
+
+    def _select(self, *where: Condition, load: Any = None, lock: Lock | Mode | None = None) -> Select[Any]:
+        """The model's rows that meet the conditions, with relationships to load and locks to take."""
+        wanted = loading.options(self._mapper, load)
+        others = bool(wanted) or loads_others(self._mapper)
+        statement = self._reaching(execution.whole(self._mapper), where, others=others).options(*wanted)
+        return statement if lock is None else locked(statement, lock)
+
+    def _reaching(self, statement: Select[Any], where: Iterable[Condition], *, others: bool = False) -> Select[Any]:
+        """The statement with conditions, those of the repository among them; ``others``: it loads other models."""
+        reach = self._reach()
+        statement = statement.where(*reach.where, *reach.within(conditions(self._mapper, tuple(where))))
+        return statement.options(*reach.options()) if others else statement
+
+    async def _read(self, verb: str, work: Callable[[Session], T], lock: Lock | Mode | None = None) -> T:
+        """Let the scope do a piece of reading."""
+        if lock is not None and not self.scope.keeps_locks:
+            raise UsageError(
+                f"{verb} with lock= needs a transaction that keeps the lock; here it would be gone with the "
+                "call: async with db.transaction() as tx, and the repository over tx"
+            )
+
+        def flushed(own: Session) -> T:
+            versions.flush(own)
+            return work(own)
+
+        locking = lock is not None
+        call = Call(verb, flushed if locking else work, writes=locking, metadata=metadata_of(self._mapper))
+        return await self.scope.perform(call)
+
+    async def _read_at_once(
+        self, verb: str, work: Callable[[Session], T], parts: int, lock: Lock | Mode | None = None
+    ) -> T:
+        """Let the scope do a piece of reading of so many statements that must see the same moment."""
+        if parts == 1:
+            return await self._read(verb, work, lock)
+        async with self.scope.reader() as scope:
+            return await self.using(scope)._read(verb, work, lock)
+
+    def _check_stored(self, entity: Any) -> None:
+        """Refuse what is no entity of the model, or was never stored."""
+        self._check_model(entity)
+        if inspect(entity).key is None:
+            raise UsageError(f"this {self.model.__name__} was never stored; use add()")
+
+    def _check_model(self, entity: Any) -> None:
+        """Refuse an object of another class."""
+        if not isinstance(entity, self.model):
+            raise UsageError(f"{type(self).__name__} takes {self.model.__name__}, not {type(entity).__name__}")
+
+
+def _as_scope(scope: Scope | AsyncSession, name: str) -> Scope:
+    """The scope to run on; a session of the user's becomes one."""
+    if isinstance(scope, AsyncSession):
+        return SessionScope(scope)
+    if not isinstance(scope, Scope):
+        raise UsageError(
+            f"{name} takes a Database, a Transaction, a Snapshot or an AsyncSession, not {type(scope).__name__}"
+        )
+    return scope
