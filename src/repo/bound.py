@@ -1,17 +1,18 @@
 """A repository bound to a scope, and the rows that it reaches."""
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
-from sqlalchemy import ColumnElement, Select, and_, inspect, select
+from sqlalchemy import Select, and_, inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper, Session
 
 from repo.engine import execution, loading, versions
 from repo.engine.conditions import Condition, check_columns, conditions, mapper_of, metadata_of
 from repo.engine.locking import Lock, Mode, locked
-from repo.engine.reach import Reach, Rules, carried_over, everything, loads_others
+from repo.engine.reach import Reach, brings_others, everything
+from repo.engine.rules import Rules, Where, carried
 from repo.engine.unloaded import refuse_hidden_loads
 from repo.errors import UsageError
 from repo.scopes.call import Call
@@ -27,6 +28,14 @@ class Bound(Generic[M]):
 
     model: ClassVar[type[Any]]
     """The mapped class; it comes from the type argument."""
+
+    _is_scoped: ClassVar[bool] = False
+    """Whether the class says which rows it reaches, or what new ones get."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        said = ("condition", "defaults", "related_condition")
+        cls._is_scoped = any(getattr(cls, name) is not getattr(Bound, name) for name in said)
 
     def __init__(self, scope: Scope | AsyncSession) -> None:
         if getattr(self, "model", None) is None:
@@ -63,9 +72,8 @@ class Bound(Generic[M]):
         By default the parts of ``condition`` that are about columns which the other model has by the
         same names. The primary key alone, and subqueries, mean this model only.
         """
-        mapper, condition = self._mapper, self.condition()
-        carried = carried_over(mapper, conditions(mapper, [] if condition is None else [condition]), model)
-        return carried[0] if len(carried) == 1 else and_(*carried) if carried else None
+        condition = carried(self._mapper, self._where(), mapper_of(model))
+        return and_(*condition) if condition else None
 
     def select(self, *columns: Any) -> Select[Any]:
         """A SELECT of your own over the rows that this repository reaches: ``self.select(func.sum(Order.total))``.
@@ -77,10 +85,8 @@ class Bound(Generic[M]):
             columns: what to select; nothing means entities of the model.
         """
         reach = self._reach()
-        statement: Select[Any] = execution.whole(self._mapper)
-        if columns:
-            statement = select(*columns).select_from(self.model)
-        return statement.where(*reach.where).options(*reach.options(all_models=True))
+        statement: Any = select(*columns).select_from(self.model) if columns else execution.whole(self._mapper)
+        return cast(Select[Any], statement.where(*reach.where).options(*reach.options(all_models=True)))
 
     @property
     def _mapper(self) -> Mapper[M]:
@@ -88,30 +94,41 @@ class Bound(Generic[M]):
 
     def _reach(self) -> Reach:
         """The rows that this repository reaches now."""
-        mapper, own = self._mapper, type(self)
-        if own.condition is Bound.condition and own.defaults is Bound.defaults:
-            return everything(mapper)
-        condition, defaults = self.condition(), self.defaults()
+        if not self._is_scoped:
+            return everything(self._mapper)
+        mapper, where, defaults = self._mapper, self._where(), self.defaults()
         check_columns(mapper, defaults)
 
-        def of(model: type[Any]) -> tuple[ColumnElement[bool], ...]:
-            other = self.related_condition(model)
-            return () if other is None else conditions(mapper_of(model), [other])
+        def related(other: Mapper[Any]) -> Where:
+            if type(self).related_condition is Bound.related_condition:
+                return carried(mapper, where, other)
+            condition = self.related_condition(other.class_)
+            return () if condition is None else conditions(other, [condition])
 
-        return Reach(Rules(mapper, conditions(mapper, [] if condition is None else [condition]), defaults), of)
+        return Reach(Rules(mapper, where, defaults), related)
 
-    def _select(self, *where: Condition, load: Any = None, lock: Lock | Mode | None = None) -> Select[Any]:
+    def _where(self) -> Where:
+        """The condition, checked."""
+        condition = self.condition()
+        return () if condition is None else conditions(self._mapper, [condition])
+
+    def _select(
+        self, *where: Condition, load: Any = None, lock: Lock | Mode | None = None, reach: Reach | None = None
+    ) -> Select[Any]:
         """The model's rows that meet the conditions, with relationships to load and locks to take."""
-        wanted = loading.options(self._mapper, load)
-        others = bool(wanted) or loads_others(self._mapper)
-        statement = self._reaching(execution.whole(self._mapper), where, others=others).options(*wanted)
+        reach = reach or self._reach()
+        statement = self._filtered(execution.whole(self._mapper), where, reach)
+        if self._brings_others(load):
+            statement = statement.options(*reach.options(), *loading.options(self._mapper, load))
         return statement if lock is None else locked(statement, lock)
 
-    def _reaching(self, statement: Select[Any], where: Iterable[Condition], *, others: bool = False) -> Select[Any]:
-        """The statement with conditions, those of the repository among them; ``others``: it loads other models."""
-        reach = self._reach()
-        statement = statement.where(*reach.where, *reach.within(conditions(self._mapper, tuple(where))))
-        return statement.options(*reach.options()) if others else statement
+    def _brings_others(self, load: Any) -> bool:
+        """Whether a SELECT of entities asks other tables, too."""
+        return load is not None or brings_others(self._mapper)
+
+    def _filtered(self, statement: Select[Any], where: Sequence[Condition], reach: Reach) -> Select[Any]:
+        """The statement with conditions, those of the repository among them."""
+        return statement.where(*reach.where, *reach.within(conditions(self._mapper, where)))
 
     async def _read(self, verb: str, work: Callable[[Session], T], lock: Lock | Mode | None = None) -> T:
         """Let the scope do a piece of reading."""

@@ -25,6 +25,7 @@ from repo.engine.conditions import (
     terms,
 )
 from repo.engine.locking import Lock, Mode
+from repo.engine.reach import Reach
 from repo.errors import MultipleFound, NotFound, UsageError
 from repo.gather import gather
 from repo.pagination import Page, paging, with_key
@@ -52,10 +53,10 @@ class Reads(Bound[M]):
         Raises:
             UsageError: there is no transaction to hold the lock.
         """
-        values = identity(self._mapper, key)
+        values, reach = identity(self._mapper, key), self._reach()
         if lock is not None:
-            return await self._read("get", self._finding(values, load, lock), lock)
-        alone = Call("get", self._finding(values, load), metadata=metadata_of(self._mapper))
+            return await self._read("get", self._finding(reach, values, load, lock), lock)
+        alone = Call("get", self._finding(reach, values, load), metadata=metadata_of(self._mapper))
         if not lookups.shareable(self._mapper, values):
             return await self.scope.perform(alone)
 
@@ -64,11 +65,10 @@ class Reads(Bound[M]):
             return Call("get", work, metadata=metadata_of(self._mapper))
 
         def select_of(keys: Sequence[Key]) -> Select[Any]:
-            return self._select(by_identities(self._mapper, keys), load=load)
+            return self._select(by_identities(self._mapper, keys), load=load, reach=reach)
 
-        return await self.scope.look_up(
-            Lookup((self.model, lookups.mark(load), self._reach().mark), values, alone, together)
-        )
+        like = (self.model, lookups.mark(load), reach.mark(others=self._brings_others(load)))
+        return await self.scope.look_up(Lookup(like, values, alone, together))
 
     async def get_one(self, key: Any, *, load: Any = None, lock: Lock | Mode | None = None) -> M:
         """The entity with this primary key.
@@ -90,8 +90,8 @@ class Reads(Bound[M]):
         mapper = self._mapper
         wanted = [identity(mapper, key) for key in keys]
         distinct = list(dict.fromkeys(wanted))
-        parts = [by_identities(mapper, part) for part in in_parts(distinct)]
-        statements = [self._select(part, load=load, lock=lock) for part in parts]
+        parts, reach = [by_identities(mapper, part) for part in in_parts(distinct)], self._reach()
+        statements = [self._select(part, load=load, lock=lock, reach=reach) for part in parts]
 
         def work(own: Session) -> dict[tuple[Any, ...], M]:
             entities = [entity for statement in statements for entity in own.scalars(statement).unique()]
@@ -126,8 +126,9 @@ class Reads(Bound[M]):
         self, *where: Condition, order_by: Any = None, load: Any = None, lock: Lock | Mode | None = None
     ) -> M | None:
         """The first entity in the order, or None; without an order, by primary key."""
-        order = ordering(self._mapper, order_by)
-        statement = self._select(*where, load=load, lock=lock).order_by(*order).limit(1)
+        reach = self._reach()
+        order = ordering(self._mapper, reach.order(order_by))
+        statement = self._select(*where, load=load, lock=lock, reach=reach).order_by(*order).limit(1)
         return await self._read("first", lambda own: own.scalars(statement).unique().first(), lock)
 
     async def all(
@@ -150,8 +151,9 @@ class Reads(Bound[M]):
             lock: lock them inside a transaction, as for ``get``.
         """
         _check_part(limit=limit, offset=offset)
-        order = ordering(self._mapper, order_by)
-        statement = self._select(*where, load=load, lock=lock).order_by(*order).limit(limit).offset(offset)
+        reach = self._reach()
+        order = ordering(self._mapper, reach.order(order_by))
+        statement = self._select(*where, load=load, lock=lock, reach=reach).order_by(*order).limit(limit).offset(offset)
         return await self._read("all", lambda own: list(own.scalars(statement).unique()), lock)
 
     async def page(
@@ -183,10 +185,10 @@ class Reads(Bound[M]):
         Raises:
             InvalidCursor: a cursor is not one of this order.
         """
-        mapper = self._mapper
-        order = with_key(terms(mapper, order_by), mapper.primary_key, mapper.tables)
+        mapper, reach = self._mapper, self._reach()
+        order = with_key(terms(mapper, reach.order(order_by)), mapper.primary_key, mapper.tables)
         wanted = paging(self.scope.dialect, order, str(mapper), limit=limit, after=after, before=before)
-        statement = wanted.statement(self._select(*where, load=load, lock=lock))
+        statement = wanted.statement(self._select(*where, load=load, lock=lock, reach=reach))
 
         async def read() -> Page[M]:
             rows = await self._read("page", lambda own: list(own.execute(statement).unique()), lock)
@@ -194,7 +196,7 @@ class Reads(Bound[M]):
 
         if not total:
             return await read()
-        page, count = await gather(read(), self.count(*where))
+        page, count = await gather(read(), self._read("count", self._counting(where, reach)))
         return replace(page, total=count)
 
     def stream(
@@ -211,8 +213,9 @@ class Reads(Bound[M]):
         """
         if chunk < 1:
             raise UsageError(f"chunk must be at least 1, not {chunk}")
-        order = ordering(self._mapper, order_by)
-        statement = self._select(*where, load=load).order_by(*order)
+        reach = self._reach()
+        order = ordering(self._mapper, reach.order(order_by))
+        statement = self._select(*where, load=load, reach=reach).order_by(*order)
 
         def start(own: Session) -> ScalarResult[M]:
             try:
@@ -227,14 +230,13 @@ class Reads(Bound[M]):
 
     async def exists(self, *where: Condition) -> bool:
         """Whether at least one row meets the conditions; the database stops at the first."""
-        rows = self._reaching(select(literal(1)).select_from(self.model), where)
+        rows = self._filtered(select(literal(1)).select_from(self.model), where, self._reach())
         statement = select(rows.exists())
         return await self._read("exists", lambda own: bool(own.scalar(statement)))
 
     async def count(self, *where: Condition) -> int:
         """How many rows meet the conditions."""
-        statement = self._reaching(select(func.count()).select_from(self.model), where)
-        return await self._read("count", lambda own: own.scalar(statement) or 0)
+        return await self._read("count", self._counting(where, self._reach()))
 
     @overload
     async def load(self, entities: M, /, *paths: Any) -> M: ...
@@ -268,12 +270,19 @@ class Reads(Bound[M]):
             )
         return entities
 
-    def _finding(self, key: Key, load: Any, lock: Lock | Mode | None = None) -> Callable[[Session], M | None]:
+    def _counting(self, where: Sequence[Condition], reach: Reach) -> Callable[[Session], int]:
+        """The work that counts the rows that meet the conditions."""
+        statement = self._filtered(select(func.count()).select_from(self.model), where, reach)
+        return lambda own: own.scalar(statement) or 0
+
+    def _finding(
+        self, reach: Reach, key: Key, load: Any, lock: Lock | Mode | None = None
+    ) -> Callable[[Session], M | None]:
         """The work that finds one row by its primary key."""
-        if load is None and lock is None and not self._reach().where:
+        if load is None and lock is None and not self._is_scoped:
             whole = execution.polymorphic(self._mapper)
             return lambda own: own.get(self.model, key, options=whole)
-        statement = self._select(by_identity(self._mapper, key), load=load, lock=lock)
+        statement = self._select(by_identity(self._mapper, key), load=load, lock=lock, reach=reach)
         return lambda own: own.scalars(statement).unique().one_or_none()
 
     async def _at_most_one(self, verb: str, statement: Select[Any], lock: Lock | Mode | None) -> M | None:

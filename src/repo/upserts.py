@@ -38,7 +38,7 @@ class Upserts(Writes[M]):
         how = upserting.plan(self._reach(), self.scope.dialect, on, update)
         group = how.intake().group(entity)
         statement = upserting.statement(how, group, finds=True)
-        return cast(M, await self._write("upsert", lambda own: upserting.store(own, how, group, statement)))
+        return cast(M, await self._write("upsert", how.reach, lambda own: upserting.store(own, how, group, statement)))
 
     async def upsert_many(
         self,
@@ -81,4 +81,4 @@ class Upserts(Writes[M]):
         self._check_model(entity)
         how = upserting.plan(self._reach(), self.scope.dialect, on)
         group = how.intake().group(entity)
-        return cast(M, await self._write("get_or_add", lambda own: upserting.get_or_add(own, how, group)))
+        return cast(M, await self._write("get_or_add", how.reach, lambda own: upserting.get_or_add(own, how, group)))

@@ -19,6 +19,7 @@ from repo.engine.conditions import (
     new_values,
     not_found,
 )
+from repo.engine.reach import Reach
 from repo.engine.rows import Group, Intake
 from repo.engine.sources import check_source, chunks
 from repo.errors import UsageError
@@ -46,7 +47,7 @@ class Writes(Reads[M]):
         if inspect(entity).key is not None:
             raise UsageError(f"this {self.model.__name__} is stored already; use update()")
         reach = self._reach()
-        return await self._write_entity("add", entity, lambda own: entities.insert(own, reach, entity))
+        return await self._write_entity("add", entity, reach, lambda own: entities.insert(own, reach, entity))
 
     @overload
     async def add_many(
@@ -96,7 +97,7 @@ class Writes(Reads[M]):
             else:
                 bulk.add(own, dialect, groups)
 
-        count = await self._store_all(source, Intake(mapper, "add_many", fill=self._reach().own.filled), add, progress)
+        count = await self._store_all(source, Intake(self._reach(), "add_many"), add, progress)
         return stored if returning else count
 
     async def update(self, entity_or_key: Any, /, **values: Any) -> M:
@@ -122,7 +123,7 @@ class Writes(Reads[M]):
             return await self._update_entity(cast(M, entity_or_key), values)
         key, reach = identity(self._mapper, entity_or_key), self._reach()
         reach.own.check(values)
-        changed = await self._write("update", lambda own: changes.update_key(own, reach, key, values))
+        changed = await self._write("update", reach, lambda own: changes.update_key(own, reach, key, values))
         if changed is None:
             raise not_found(self._mapper, [key])
         return cast(M, changed)
@@ -150,12 +151,13 @@ class Writes(Reads[M]):
         Raises:
             UsageError: there is no condition; ``sqlalchemy.true()`` says all rows.
         """
-        matching, reach = self._required(where, "update_where"), self._reach()
+        reach = self._reach()
+        matching = self._required(where, "update_where", reach)
         named = new_values(self._mapper, values)
         versions.refuse_new(self._mapper, named)
         reach.own.check(named)
         return await self._write(
-            "update_where", lambda own: changes.update_where(own, reach, matching, named, returning=returning)
+            "update_where", reach, lambda own: changes.update_where(own, reach, matching, named, returning=returning)
         )
 
     async def update_many(self, rows: Iterable[Mapping[str, Any]]) -> int:
@@ -177,7 +179,7 @@ class Writes(Reads[M]):
             return 0
         reach = self._reach()
         async with self.scope.unit() as unit:
-            return await self.using(unit)._write("update_many", lambda own: bulk.update(own, reach, given))
+            return await self.using(unit)._write("update_many", reach, lambda own: bulk.update(own, reach, given))
 
     async def delete(self, entity_or_key: Any, /) -> bool:
         """Delete one row by one DELETE: whether it was there.
@@ -191,9 +193,9 @@ class Writes(Reads[M]):
         reach = self._reach()
         if not isinstance(entity_or_key, self.model):
             key = identity(self._mapper, entity_or_key)
-            return await self._write("delete", lambda own: changes.delete_key(own, reach, key))
+            return await self._write("delete", reach, lambda own: changes.delete_key(own, reach, key))
         self._check_stored(entity_or_key)
-        return await self._write("delete", lambda own: changes.delete_entity(own, reach, entity_or_key))
+        return await self._write("delete", reach, lambda own: changes.delete_entity(own, reach, entity_or_key))
 
     @overload
     async def delete_where(self, *where: Condition, returning: Literal[False] = False) -> int: ...
@@ -207,9 +209,10 @@ class Writes(Reads[M]):
             UsageError: there is no condition; ``sqlalchemy.true()`` says all rows.
             ForeignKeyViolation: other rows refer to one of them.
         """
-        matching, reach = self._required(where, "delete_where"), self._reach()
+        reach = self._reach()
+        matching = self._required(where, "delete_where", reach)
         return await self._write(
-            "delete_where", lambda own: changes.delete_where(own, reach, matching, returning=returning)
+            "delete_where", reach, lambda own: changes.delete_where(own, reach, matching, returning=returning)
         )
 
     async def _store_all(
@@ -230,7 +233,7 @@ class Writes(Reads[M]):
             async with unit as scope:
                 inside = self.using(scope)
                 while groups is not None:
-                    await inside._write(intake.verb, partial(store, groups))
+                    await inside._write(intake.verb, intake.reach, partial(store, groups))
                     count += sum(len(group.rows) for group in groups)
                     if progress is not None:
                         progress(count)
@@ -240,28 +243,37 @@ class Writes(Reads[M]):
     async def _update_entity(self, entity: M, values: Mapping[str, Any]) -> M:
         """Let the session write what was changed on an entity."""
         reach = self._reach()
-        return await self._write_entity("update", entity, lambda own: entities.update(own, reach, entity, values))
+        return await self._write_entity(
+            "update", entity, reach, lambda own: entities.update(own, reach, entity, values)
+        )
 
-    async def _write_entity(self, verb: str, entity: M, work: Callable[[Session], entities.Unharmed]) -> M:
+    async def _write_entity(
+        self, verb: str, entity: M, reach: Reach, work: Callable[[Session], entities.Unharmed]
+    ) -> M:
         """Let the scope write an entity, which is as before also if the COMMIT fails."""
         written: list[entities.Unharmed] = []
         try:
-            await self._write(verb, lambda own: written.append(work(own)))
+            await self._write(verb, reach, lambda own: written.append(work(own)))
         except Exception:
             for before in written:
                 before.restore()
             raise
         return entity
 
-    def _required(self, where: Sequence[Condition], verb: str) -> tuple[ColumnElement[bool], ...]:
+    def _required(self, where: Sequence[Condition], verb: str, reach: Reach) -> tuple[ColumnElement[bool], ...]:
         """The conditions of a verb that must not be called without one."""
         if not where:
             raise UsageError(
                 f"{verb} without a condition would reach every {self.model.__name__}; "
                 "if that is meant, say sqlalchemy.true()"
             )
-        return self._reach().within(conditions(self._mapper, where))
+        return reach.within(conditions(self._mapper, where))
 
-    async def _write(self, verb: str, work: Callable[[Session], T]) -> T:
-        """Let the scope do a piece of writing."""
-        return await self.scope.perform(Call(verb, work, writes=True, metadata=metadata_of(self._mapper)))
+    async def _write(self, verb: str, reach: Reach, work: Callable[[Session], T]) -> T:
+        """Let the scope do a piece of writing, which reads nothing out of reach along with it."""
+
+        def kept(own: Session) -> T:
+            with reach.kept(own):
+                return work(own)
+
+        return await self.scope.perform(Call(verb, kept, writes=True, metadata=metadata_of(self._mapper)))

@@ -76,7 +76,8 @@ def update_where(own: Session, reach: Reach, where: Where, values: Values, *, re
         entities = _locked(own, mapper, where)
         _set(own, reach, entities, values)
         return entities if returning else len(entities)
-    statement = update(mapper.class_).where(*where).values({**version, **values})
+    new = dict(zip(values, reach.within(list(values.values())), strict=True))
+    statement = update(mapper.class_).where(*where).values({**version, **new})
     if returning:
         returned = own.scalars(statement.returning(mapper.class_), execution_options=_FRESH | _UNSYNCHRONIZED)
         changed = list(returned.unique())

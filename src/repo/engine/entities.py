@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import Any
 
 from sqlalchemy import Column, DefaultClause, inspect
-from sqlalchemy.orm import InstanceState, Mapper, Session, selectinload
+from sqlalchemy.orm import InstanceState, Mapper, Session
 from sqlalchemy.schema import SchemaItem
 
-from repo.engine import loading, versions
+from repo.engine import versions
 from repo.engine.conditions import by_identities, in_parts, stored
 from repo.engine.execution import whole
 from repo.engine.reach import Reach
@@ -127,25 +127,13 @@ def update(own: Session, reach: Reach, entity: Any, values: Mapping[str, Any]) -
 
 def assign(own: Session, reach: Reach, entities: Sequence[Any], values: Mapping[str, Any]) -> None:
     """Set the same values of several entities of the session, all of them or none."""
-    with Unharmed(own, *entities, *_touched(own, reach, entities, values)), _nothing_pending(own):
+    # A relationship that is set changes others, too, of which SQLAlchemy loads some now.
+    others = () if values.keys() <= stored(reach.own.mapper).keys() else (*own, *_entities(values))
+    with own.no_autoflush, Unharmed(own, *entities, *others), _nothing_pending(own):
         for entity in entities:
             for name, value in values.items():
                 setattr(entity, name, value)
         reach.admit(own, list(graph(*entities)))
-
-
-def _touched(own: Session, reach: Reach, entities: Sequence[Any], values: Mapping[str, Any]) -> list[Any]:
-    """The other entities that may be changed when these values are set; what is replaced is loaded first.
-
-    SQLAlchemy would load it itself, and so take away from the entities what is out of reach.
-    """
-    mapper = reach.own.mapper
-    if not reach.where or not entities or values.keys() <= stored(mapper).keys():
-        return []
-    replaced = [selectinload(getattr(mapper.class_, name)) for name in values if name in mapper.relationships]
-    with own.no_autoflush:
-        loading.load(own, mapper, entities, [*replaced, *reach.options()])
-    return [*own, *_entities(values)]
 
 
 @contextmanager

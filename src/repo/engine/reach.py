@@ -4,70 +4,32 @@ What a repository says of its own model holds for rows of other models, too, tha
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import BindParameter, BooleanClauseList, Column, ColumnElement, FromClause, Join, Select, and_, select
-from sqlalchemy.orm import InstanceState, Mapper, Session, with_loader_criteria
+from sqlalchemy import (
+    BindParameter,
+    ClauseElement,
+    Column,
+    ColumnElement,
+    FromClause,
+    Join,
+    Select,
+    and_,
+    event,
+    select,
+)
+from sqlalchemy.orm import InstanceState, Mapper, ORMExecuteState, RelationshipDirection, Session, selectinload
 from sqlalchemy.orm.interfaces import ORMOption
-from sqlalchemy.sql import operators, visitors
-from sqlalchemy.sql.elements import BinaryExpression, Grouping
-from sqlalchemy.sql.selectable import SelectBase
+from sqlalchemy.sql import visitors
 
-from repo.engine.conditions import by_identities, in_parts, key_names, mapper_of, name_of, not_found, stored
-from repo.errors import UsageError
+from repo.engine.conditions import by_identities, in_parts, key_names, not_found
+from repo.engine.criteria import Criteria
+from repo.engine.rules import Rules, Where, has_subquery, over
 
-Where = tuple[ColumnElement[bool], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What holds for the rows of one model."""
-
-    mapper: Mapper[Any]
-    where: Where = ()
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    """What new rows get where they have no value."""
-
-    def fixed(self) -> dict[str, list[Any]]:
-        """The columns that the condition compares to values, and those values: no row may get others."""
-        names = {column: name for name, column in stored(self.mapper).items()}
-        found = (_compared(part, names) for condition in self.where for part in _parts(condition))
-        return dict(filter(None, found))
-
-    def filled(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A new row's values with the defaults.
-
-        Raises:
-            UsageError: the row would be out of reach.
-        """
-        given = {name: value for name, value in values.items() if value is not None or name not in self.defaults}
-        all_values = {**self.defaults, **given} if self.defaults else values
-        for name, allowed in self.fixed().items():
-            if all_values.get(name) is None:
-                raise UsageError(
-                    f"{name_of(self.mapper)}.{name} has no value, and the condition() of this repository asks for one: "
-                    "give it, or let defaults() return it"
-                )
-            self._check(name, all_values[name], allowed)
-        return all_values
-
-    def check(self, values: Mapping[str, Any]) -> None:
-        """Refuse new values that would move a row out of reach."""
-        if not self.where:
-            return
-        for name, allowed in self.fixed().items():
-            if name in values:
-                self._check(name, values[name], allowed)
-
-    def _check(self, name: str, value: Any, allowed: Sequence[Any]) -> None:
-        is_value = not hasattr(value, "__clause_element__") and not isinstance(value, ColumnElement)
-        if not is_value or value not in allowed:
-            raise UsageError(
-                f"{name_of(self.mapper)}.{name} cannot get another value than the condition() of this repository asks "
-                "for: the row would be out of its reach. Leave it out, or use a repository that reaches both"
-            )
+Related = Callable[[Mapper[Any]], Where]
+"""The condition for the rows of another model."""
 
 
 class Reach:
@@ -75,66 +37,122 @@ class Reach:
 
     Args:
         own: what holds for the rows of its own model.
-        of: the condition for the rows of another model; None for none.
+        related: the condition for the rows of another model. None: the repository declares nothing.
     """
 
-    def __init__(self, own: Rules, of: Callable[[type[Any]], Where]) -> None:
+    def __init__(self, own: Rules, related: Related | None = None) -> None:
         self.own = own
-        self._of = of
-        self._rules: dict[Mapper[Any], Rules] = {}
+        self._related = related
+        self._rules = {own.mapper: own}
 
     @property
     def where(self) -> Where:
         """The conditions for the repository's own rows."""
         return self.own.where
 
-    @property
-    def mark(self) -> Hashable:
-        """What is the same for reads that reach the same rows."""
-        return tuple(map(_Same, self.where))
-
     def rules(self, mapper: Mapper[Any]) -> Rules:
         """What holds for the rows of a model."""
-        if mapper is self.own.mapper or not (self.own.where or self.own.defaults):
-            return self.own
         if mapper not in self._rules:
-            self._rules[mapper] = self._make(mapper)
+            self._rules[mapper] = self._made(mapper)
         return self._rules[mapper]
 
-    def options(self, *, all_models: bool = False) -> list[ORMOption]:
-        """The options of a SELECT for the models that it reaches by relationships, or for all that there are."""
-        if not self.where:
+    def _made(self, mapper: Mapper[Any]) -> Rules:
+        """What holds for another model: its condition, and the defaults that this needs."""
+        if self._related is None:
+            return Rules(mapper)
+        if mapper.isa(self.own.mapper):
+            return Rules(mapper, self.own.where, self.own.defaults)
+        where = self._related(mapper)
+        needed = Rules(mapper, where).fixed
+        return Rules(mapper, where, {name: value for name, value in self.own.defaults.items() if name in needed})
+
+    def mark(self, *, others: bool) -> Hashable:
+        """What is the same for reads that reach the same rows; ``others``: of all models, not only of its own."""
+        if self._related is None:
+            return ()
+        mappers = _along(self.own.mapper) if others else (self.own.mapper,)
+        return tuple(_Same(condition) for mapper in mappers for condition in self.rules(mapper).where)
+
+    def options(self, *, all_models: bool = False, own: bool = True) -> list[ORMOption]:
+        """The options of a SELECT for the models that it reaches by relationships.
+
+        Args:
+            all_models: for all models that there are.
+            own: for the repository's own model, too.
+        """
+        if self._related is None:
             return []
-        mappers = self.own.mapper.registry.mappers if all_models else _related(self.own.mapper)
-        wheres = {mapper: self.rules(mapper).where for mapper in mappers}
+        mappers = self.own.mapper.registry.mappers if all_models else _along(self.own.mapper)
+        wheres = {
+            each: self.rules(each).where
+            for each in mappers
+            if own or each.base_mapper is not self.own.mapper.base_mapper
+        }
         return [
-            with_loader_criteria(mapper.class_, and_(*where), include_aliases=True, propagate_to_loaders=False)
+            Criteria(mapper.class_, and_(*where))
             for mapper, where in wheres.items()
-            if where and not (mapper.inherits is not None and wheres.get(mapper.inherits))
+            if where and (mapper is self.own.mapper or mapper.inherits is None or not wheres.get(mapper.inherits))
         ]
 
-    def within(self, conditions: Where) -> Where:
-        """The conditions, of which subqueries see only rows in reach, whatever way they name the tables."""
-        if not self.where or not has_subquery(*conditions):
-            return conditions
-        narrowed: list[Select[Any]] = []  # also keeps them alive, so that no other can get the id of one
+    @contextmanager
+    def kept(self, own: Session) -> Iterator[None]:
+        """A block in which all that SQLAlchemy reads along is in reach.
+
+        The repository's own rows are not asked: they are found by their condition, and may have left
+        it since they were written.
+        """
+        if self._related is None:
+            yield
+            return
+
+        def narrow(state: ORMExecuteState) -> None:
+            mapper = state.bind_mapper
+            if not state.is_select or mapper is None:
+                return
+            if state.is_relationship_load:
+                state.statement = state.statement.options(*self.options())
+            elif brings_others(mapper):
+                state.statement = state.statement.options(*self.options(own=False), *_apart(mapper, state.statement))
+
+        event.listen(own, "do_orm_execute", narrow)
+        try:
+            yield
+        finally:
+            event.remove(own, "do_orm_execute", narrow)
+
+    def within(self, expressions: Sequence[Any]) -> tuple[Any, ...]:
+        """The expressions, of which subqueries see only rows in reach, whatever way they name the tables."""
+        if self._related is None:
+            return tuple(expressions)
+        return tuple(map(self._within, expressions))
+
+    def order(self, order_by: Any) -> Any:
+        """What stands in an ``order_by=``, likewise."""
+        several = isinstance(order_by, tuple | list)
+        return list(self.within(order_by)) if several else self.within([order_by])[0]
+
+    def _within(self, expression: Any) -> Any:
+        """One of them; what is no expression, as it is."""
+        if not isinstance(expression, ClauseElement) or not has_subquery(expression):
+            return expression
 
         def replace(element: Any, **_: Any) -> Any:
-            if not isinstance(element, Select) or any(element is each for each in narrowed):
-                return None
-            narrowed.append(element.where(*self._on(element)))
-            return visitors.replacement_traverse(narrowed[-1], {}, replace)
+            return narrowed(element) if isinstance(element, Select) else None
 
-        return tuple(visitors.replacement_traverse(condition, {}, replace) for condition in conditions)
+        def narrowed(statement: Select[Any]) -> Select[Any]:
+            inner: Any = visitors.replacement_traverse(
+                statement, {}, lambda element, **_: None if element is statement else replace(element)
+            )
+            return cast(Select[Any], inner.where(*self._on(inner)))
+
+        return visitors.replacement_traverse(expression, {}, replace)
 
     def _on(self, statement: Select[Any]) -> Iterator[ColumnElement[bool]]:
         """The conditions for the tables of a subquery."""
-        by_table = {mapper.local_table: mapper for mapper in self.own.mapper.registry.mappers}
         for table in _tables(statement.get_final_froms()):
-            mapper = by_table.get(getattr(table, "element", table))
-            for condition in () if mapper is None else self.rules(mapper).where:
-                if not has_subquery(condition):
-                    yield _adapted(condition, table)
+            mapper = _owner(self.own.mapper, getattr(table, "element", table))
+            if mapper is not None:
+                yield from (over(mapper, condition, table) for condition in self.rules(mapper).where)
 
     def admit(self, own: Session, states: Iterable[InstanceState[Any]]) -> None:
         """Complete new entities and refuse what is out of reach, before a flush writes them.
@@ -143,137 +161,52 @@ class Reach:
             UsageError: a row would be out of reach.
             NotFound: a row that is stored is.
         """
-        if not (self.own.where or self.own.defaults):
+        if self._related is None:
             return
-        stored_ones: dict[Mapper[Any], list[tuple[Any, ...]]] = {}
+        there: dict[Mapper[Any], list[tuple[Any, ...]]] = {}
         for state in states:
             rules = self.rules(state.mapper)
+            given: Mapping[str, Any] = _from_related(state, rules.fixed)
             if state.key is None:
-                for name, value in rules.filled(state.dict).items():
-                    if state.dict.get(name) is not value:
-                        setattr(state.obj(), name, value)
-            elif rules.where:
-                rules.check({name: state.dict[name] for name in rules.fixed() if _is_changed(state, name)})
-                stored_ones.setdefault(state.mapper, []).append(tuple(state.identity or ()))
+                given = rules.filled({**state.dict, **given})
+            else:
+                rules.check({name: state.dict[name] for name in rules.fixed if _is_changed(state, name)} | {**given})
+                there.setdefault(state.mapper, []).append(tuple(state.identity or ()))
+            for name, value in {**state.dict, **given}.items():
+                if (narrowed := self._within(value)) is not state.dict.get(name):
+                    setattr(state.obj(), name, narrowed)
         with own.no_autoflush:
-            for mapper, keys in stored_ones.items():
-                _check_reached(own, self.rules(mapper), list(dict.fromkeys(keys)))
-
-    def _make(self, mapper: Mapper[Any]) -> Rules:
-        """What holds for another model: its condition, and the defaults that this needs."""
-        if mapper.isa(self.own.mapper):
-            return Rules(mapper, self.own.where, self.own.defaults)
-        where = self._of(mapper.class_)
-        needed = Rules(mapper, where).fixed()
-        return Rules(mapper, where, {name: value for name, value in self.own.defaults.items() if name in needed})
+            for mapper, keys in there.items():
+                _check_reached(own, self.rules(mapper), keys)
 
 
 @lru_cache(maxsize=1024)
 def everything(mapper: Mapper[Any]) -> Reach:
     """All rows."""
-    return Reach(Rules(mapper), lambda _: ())
-
-
-def carried_over(mapper: Mapper[Any], where: Where, model: type[Any]) -> Where:
-    """The parts of a model's condition that can be asked of another model, which has columns of the same names.
-
-    A part over the primary key alone, or with a subquery, means the model itself.
-    """
-    other = mapper_of(model)
-    names = {column: name for name, column in stored(mapper).items()}
-    columns = {column: getattr(other.class_, name) for column, name in names.items() if name in stored(other)}
-    carried = (_carried(part, set(mapper.primary_key), columns) for each in where for part in _parts(each))
-    return tuple(part for part in carried if part is not None)
-
-
-def _carried(
-    part: ColumnElement[bool], key: set[Any], columns: Mapping[Column[Any], Any]
-) -> ColumnElement[bool] | None:
-    """A part of a condition over other columns; None if there are none for it."""
-    elements = list(visitors.iterate(part))
-    used = {element for element in elements if isinstance(element, Column)}
-    if has_subquery(part) or not used or used <= key or not used <= columns.keys():
-        return None
-
-    def replace(element: Any, **_: Any) -> Any:
-        return columns[element].__clause_element__() if isinstance(element, Column) else None
-
-    return visitors.replacement_traverse(part, {}, replace)
-
-
-def has_subquery(*elements: ColumnElement[Any]) -> bool:
-    """Whether expressions ask other tables."""
-    return any(isinstance(part, SelectBase) for element in elements for part in visitors.iterate(element))
-
-
-def _tables(froms: Iterable[FromClause]) -> Iterator[FromClause]:
-    """The tables, and the aliases of some, that a FROM consists of."""
-    for each in froms:
-        if isinstance(each, Join):
-            yield from _tables((each.left, each.right))
-        else:
-            yield each
-
-
-def _adapted(condition: ColumnElement[bool], table: FromClause) -> ColumnElement[bool]:
-    """A condition over the columns of a table, or of an alias of it."""
-
-    def replace(element: Any, **_: Any) -> Any:
-        return table.c[element.key] if isinstance(element, Column) else None
-
-    return visitors.replacement_traverse(condition, {}, replace)
-
-
-def loads_others(mapper: Mapper[Any]) -> bool:
-    """Whether entities of the model always bring along others."""
-    related = (relationship for each in mapper.self_and_descendants for relationship in each.relationships)
-    return any(
-        relationship.lazy not in ("select", True, "raise", "raise_on_sql", "noload", None) for relationship in related
-    )
-
-
-def _parts(condition: Any) -> Iterator[ColumnElement[bool]]:
-    """What all must hold for a condition to hold."""
-    if isinstance(condition, Grouping):
-        yield from _parts(condition.element)
-    elif isinstance(condition, BooleanClauseList) and condition.operator is operators.and_:
-        for clause in condition.clauses:
-            yield from _parts(clause)
-    else:
-        yield condition
-
-
-def _compared(part: ColumnElement[bool], names: Mapping[Column[Any], str]) -> tuple[str, list[Any]] | None:
-    """The attribute that a part compares to a value, or to some of which it must be one."""
-    if not isinstance(part, BinaryExpression) or part.operator not in (operators.eq, operators.in_op):
-        return None
-    for column, value in ((part.left, part.right), (part.right, part.left)):
-        if isinstance(column, Column) and column in names and isinstance(value, BindParameter):
-            one: Any = value.effective_value
-            return names[column], list(one) if part.operator is operators.in_op else [one]
-    return None
-
-
-def _is_changed(state: InstanceState[Any], name: str) -> bool:
-    """Whether an attribute has another value than its row."""
-    return name in state.dict and bool(state.attrs[name].history.has_changes())
-
-
-def _check_reached(own: Session, rules: Rules, keys: list[tuple[Any, ...]]) -> None:
-    """Refuse keys of rows that are out of reach, as if these were not there."""
-    mapper = rules.mapper
-    columns = [getattr(mapper.class_, name) for name in key_names(mapper)]
-    found: set[tuple[Any, ...]] = set()
-    for some in in_parts(keys):
-        found.update(
-            tuple(row) for row in own.execute(select(*columns).where(by_identities(mapper, some), *rules.where))
-        )
-    if missing := [key for key in keys if key not in found]:
-        raise not_found(mapper, missing)
+    return Reach(Rules(mapper))
 
 
 @lru_cache(maxsize=1024)
-def _related(mapper: Mapper[Any]) -> tuple[Mapper[Any], ...]:
+def brings_others(mapper: Mapper[Any]) -> bool:
+    """Whether a SELECT of the model's entities always asks other tables, too."""
+    mappers = list(mapper.self_and_descendants)
+    related = (relationship for each in mappers for relationship in each.relationships)
+    columns = (column for each in mappers for attribute in each.column_attrs for column in attribute.columns)
+    later = ("select", True, "raise", "raise_on_sql", "noload", "dynamic", "write_only", None)
+    return any(relationship.lazy not in later for relationship in related) or has_subquery(*columns)
+
+
+def _apart(mapper: Mapper[Any], statement: Any) -> list[Any]:
+    """The options by which rows of the model that come along with others by a JOIN are read apart from them."""
+    if all(column["type"] is not mapper.class_ for column in statement.column_descriptions):
+        return []
+    joined = (each for each in mapper.relationships if each.lazy in ("joined", False))
+    own = (each.class_attribute for each in joined if each.mapper.base_mapper is mapper.base_mapper)
+    return [selectinload(attribute) for attribute in own]
+
+
+@lru_cache(maxsize=1024)
+def _along(mapper: Mapper[Any]) -> tuple[Mapper[Any], ...]:
     """The models that can be reached from one by relationships, itself among them."""
     found: dict[Mapper[Any], None] = {}
     pending = [mapper]
@@ -285,14 +218,66 @@ def _related(mapper: Mapper[Any]) -> tuple[Mapper[Any], ...]:
     return tuple(found)
 
 
-class _Same:
-    """An expression that is equal to others which mean the same."""
+def _tables(froms: Iterable[FromClause]) -> Iterator[FromClause]:
+    """The tables, and the aliases of some, that a FROM consists of."""
+    for each in froms:
+        if isinstance(each, Join):
+            yield from _tables((each.left, each.right))
+        else:
+            yield each
 
-    def __init__(self, expression: ColumnElement[Any]) -> None:
-        self.expression = expression
+
+def _owner(mapper: Mapper[Any], table: Any) -> Mapper[Any] | None:
+    """The model whose rows are in a table; of several the one that the others inherit from."""
+    owners = [each for each in mapper.registry.mappers if each.local_table == table]  # annotated, it is another object
+    return min(owners, key=lambda each: len(list(each.iterate_to_root())), default=None)
+
+
+def _from_related(state: InstanceState[Any], names: Iterable[str]) -> dict[str, Any]:
+    """The values that a flush gives to columns by what the entity refers to, where that is new."""
+    given: dict[str, Any] = {}
+    for relationship in state.mapper.relationships if names else ():
+        if relationship.direction is not RelationshipDirection.MANYTOONE or not _is_changed(state, relationship.key):
+            continue
+        other = state.dict[relationship.key]
+        for local, remote in relationship.local_remote_pairs or ():
+            name = state.mapper.get_property_by_column(local).key
+            if name in names and (other is not None or state.key is not None):
+                there = None if other is None else relationship.mapper.get_property_by_column(remote).key
+                # What does not have its key yet stands for itself: no value that is allowed.
+                given[name] = other if there is None else other.__dict__.get(there, other)
+    return given
+
+
+def _is_changed(state: InstanceState[Any], name: str) -> bool:
+    """Whether an attribute has another value than its row."""
+    return name in state.dict and bool(state.attrs[name].history.has_changes())
+
+
+def _check_reached(own: Session, rules: Rules, keys: Sequence[tuple[Any, ...]]) -> None:
+    """Refuse keys of rows that are out of reach, as if these were not there."""
+    if not rules.where:
+        return
+    mapper = rules.mapper
+    columns = [getattr(mapper.class_, name) for name in key_names(mapper)]
+    found: set[tuple[Any, ...]] = set()
+    for some in in_parts(keys):
+        statement = select(*columns).where(by_identities(mapper, some), *rules.where)
+        found.update(tuple(row) for row in own.execute(statement))
+    if missing := [key for key in keys if key not in found]:
+        raise not_found(mapper, missing)
+
+
+class _Same:
+    """A condition that is equal to others which mean the same."""
+
+    def __init__(self, condition: ColumnElement[bool]) -> None:
+        self.condition = condition
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.expression.compare(other.expression)
+        return isinstance(other, _Same) and self.condition.compare(other.condition)
 
     def __hash__(self) -> int:
-        return hash(str(self.expression))
+        parts = list(visitors.iterate(self.condition))
+        columns = tuple(part.key for part in parts if isinstance(part, Column))
+        return hash((columns, *(repr(part.effective_value) for part in parts if isinstance(part, BindParameter))))

@@ -12,6 +12,7 @@ from sqlalchemy.sql.schema import CallableColumnDefault
 
 from repo.engine import versions
 from repo.engine.conditions import check_columns, name_of, stored
+from repo.engine.reach import Reach
 from repo.errors import UsageError
 
 AS_THEY_ARE = {"render_nulls": True}
@@ -93,24 +94,18 @@ class Intake:
     """How what a caller gives becomes rows of a model.
 
     Args:
-        mapper: the model's.
+        reach: the rows that the repository reaches, and what new ones get.
         verb: what messages call the caller's verb.
-        fill: completes or refuses a row's values.
         check: looks at each row, and may complete or refuse it. With it, rows are parted also where
             what the caller named differs, even if the same is stored.
     """
 
     def __init__(
-        self,
-        mapper: Mapper[Any],
-        verb: str,
-        *,
-        fill: Callable[[Row], Row],
-        check: Callable[[Shape, dict[str, Any]], None] | None = None,
+        self, reach: Reach, verb: str, *, check: Callable[[Shape, dict[str, Any]], None] | None = None
     ) -> None:
-        self.mapper = mapper
+        self.reach = reach
+        self.mapper = reach.own.mapper
         self.verb = verb
-        self._fill = fill
         self._check = check
         self._shapes: dict[Mapper[Any], Shape] = {}
 
@@ -133,7 +128,7 @@ class Intake:
     def _row(self, item: Any) -> tuple[Shape, dict[str, Any], frozenset[str]]:
         """One item's row, and what of it the caller named."""
         shape, values = self._values(item)
-        row = shape.row(self._fill(values))
+        row = shape.row(self.reach.own.filled(values))
         if self._check is None:
             return shape, row, _ANY
         self._check(shape, row)

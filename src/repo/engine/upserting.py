@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import BindParameter, Column, ColumnElement, and_, literal, or_, select, true, tuple_
+from sqlalchemy import BindParameter, Column, ColumnElement, and_, literal, or_, select, true
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import QueryableAttribute
 from sqlalchemy.sql import visitors
@@ -18,8 +18,9 @@ from repo.engine import changes, versions
 from repo.engine.conditions import among, by_identity, check_columns, in_parts, key_names, name_of, stored
 from repo.engine.entities import early
 from repo.engine.execution import whole
-from repo.engine.reach import Reach, has_subquery
+from repo.engine.reach import Reach
 from repo.engine.rows import AS_THEY_ARE, Group, Intake, Shape, plain_function
+from repo.engine.rules import among_keys, has_subquery
 from repo.engine.uniques import Unique, unique
 from repo.errors import UsageError
 
@@ -47,7 +48,7 @@ class Upsert:
 
     def intake(self) -> Intake:
         """Makes rows that can be stored by the key."""
-        return Intake(self.mapper, "upsert_many", fill=self.reach.own.filled, check=self._check)
+        return Intake(self.reach, "upsert_many", check=self._check)
 
     def _check(self, shape: Shape, row: dict[str, Any]) -> None:
         """Refuse a row without a value in a column of the key; one with a constant default gets it."""
@@ -69,16 +70,10 @@ class Upsert:
 
     def reached(self, shape: Shape) -> ColumnElement[bool] | None:
         """The condition for rows that may be changed for one of this shape; None for all."""
-        where = [*_kinds(shape.mapper), *self.reach.where]
+        where = (*_kinds(shape.mapper), *self.reach.where)
         if has_subquery(*where):
             # By a subquery of its own: in ON CONFLICT there is no row that another could be about.
-            mapper = self.mapper
-            keys = select(*mapper.primary_key).select_from(mapper.class_).where(*where)
-            return (
-                tuple_(*mapper.primary_key).in_(keys)
-                if len(mapper.primary_key) > 1
-                else mapper.primary_key[0].in_(keys)
-            )
+            return among_keys(self.mapper.primary_key, self.mapper, where)
         return and_(true(), *where) if where else None
 
 

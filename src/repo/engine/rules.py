@@ -1,0 +1,172 @@
+"""What holds for the rows of one model: a condition, the values that it fixes, and those that new rows get."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    BindParameter,
+    BooleanClauseList,
+    Column,
+    ColumnElement,
+    False_,
+    FromClause,
+    Null,
+    True_,
+    select,
+    tuple_,
+)
+from sqlalchemy.orm import Mapper
+from sqlalchemy.sql import operators, visitors
+from sqlalchemy.sql.elements import BinaryExpression, ClauseElement, Grouping
+from sqlalchemy.sql.selectable import SelectBase
+
+from repo.engine.conditions import name_of, stored
+from repo.errors import UsageError
+
+Where = tuple[ColumnElement[bool], ...]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What holds for the rows of one model."""
+
+    mapper: Mapper[Any]
+    where: Where = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """What new rows get where they have no value."""
+
+    @cached_property
+    def fixed(self) -> dict[str, Sequence[Any]]:
+        """The columns that the condition compares to something, and the values that they may get."""
+        compared = (_compared(part, self.mapper) for condition in self.where for part in _parts(condition))
+        return {name: self._known(name) if values is None else values for name, values in filter(None, compared)}
+
+    def _known(self, name: str) -> Sequence[Any]:
+        """What a column may get that is compared to something which only the database knows."""
+        return [self.defaults[name]] if name in self.defaults else []
+
+    def filled(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A new row's values with the defaults.
+
+        Raises:
+            UsageError: the row would be out of reach.
+        """
+        if not (self.where or self.defaults):
+            return values
+        given = {name: value for name, value in values.items() if value is not None or name not in self.defaults}
+        complete = {**self.defaults, **given}
+        for name, allowed in self.fixed.items():
+            if complete.get(name) is not None:
+                self._check(name, complete[name])
+            elif allowed:
+                raise UsageError(
+                    f"{name_of(self.mapper)}.{name} has no value, and the condition() of this repository asks for one: "
+                    "give it, or let defaults() return it"
+                )
+        return complete
+
+    def check(self, values: Mapping[str, Any]) -> None:
+        """Refuse new values that would move a row out of reach."""
+        for name in self.fixed.keys() & values.keys():
+            self._check(name, values[name])
+
+    def _check(self, name: str, value: Any) -> None:
+        # An SQL expression is equal to none but itself.
+        if value not in self.fixed[name]:
+            raise UsageError(
+                f"{name_of(self.mapper)}.{name} cannot get another value than the condition() of this repository asks "
+                "for: the row would be out of its reach. Leave it out, or use a repository that reaches both"
+            )
+
+
+def _parts(condition: Any) -> Iterator[ColumnElement[bool]]:
+    """What all must hold for a condition to hold."""
+    if isinstance(condition, Grouping):
+        yield from _parts(condition.element)
+    elif isinstance(condition, BooleanClauseList) and condition.operator is operators.and_:
+        for clause in condition.clauses:
+            yield from _parts(clause)
+    else:
+        yield condition
+
+
+def _compared(part: ColumnElement[bool], mapper: Mapper[Any]) -> tuple[str, Sequence[Any] | None] | None:
+    """The attribute that a part compares to something, and the values of which it must be one.
+
+    None for values that only the database knows; a column that is compared to true or false says in
+    which state a row is, which may change.
+    """
+    if not isinstance(part, BinaryExpression) or part.operator not in (operators.eq, operators.in_op):
+        return None
+    names = _names(mapper)
+    for column, value in ((part.left, part.right), (part.right, part.left)):
+        if isinstance(column, Column) and column in names and not isinstance(value, True_ | False_ | Null):
+            if not isinstance(value, BindParameter):
+                return names[column], None
+            one: Any = value.effective_value
+            return names[column], list(one) if part.operator is operators.in_op else [one]
+    return None
+
+
+def carried(mapper: Mapper[Any], where: Where, other: Mapper[Any]) -> Where:
+    """The parts of a model's condition that can be asked of another model, which has columns of the same names.
+
+    A part over the primary key alone, or with a subquery, means the model itself.
+    """
+    parts = (_carried(part, mapper, other) for condition in where for part in _parts(condition))
+    return tuple(part for part in parts if part is not None)
+
+
+def _carried(part: ColumnElement[bool], mapper: Mapper[Any], other: Mapper[Any]) -> ColumnElement[bool] | None:
+    """A part of a condition over the columns of another model; None if there are none for it."""
+    names, columns = _names(mapper), _columns(other)
+    elements = list(visitors.iterate(part))
+    used = {element: names.get(element) for element in elements if isinstance(element, Column)}
+    means_itself = used.keys() <= set(mapper.primary_key) or any(isinstance(each, SelectBase) for each in elements)
+    if means_itself or not columns.keys() >= set(used.values()):
+        return None
+    return _replaced(part, lambda column: columns[used[column]])
+
+
+def _replaced(
+    expression: ColumnElement[bool], other: Callable[[Column[Any]], ColumnElement[Any]]
+) -> ColumnElement[bool]:
+    """An expression with other columns in place of its own."""
+
+    def replace(element: Any, **_: Any) -> Any:
+        return other(element) if isinstance(element, Column) else None
+
+    return visitors.replacement_traverse(expression, {}, replace)
+
+
+def has_subquery(*elements: ClauseElement) -> bool:
+    """Whether expressions ask other tables."""
+    return any(isinstance(part, SelectBase) for element in elements for part in visitors.iterate(element))
+
+
+def over(mapper: Mapper[Any], condition: ColumnElement[bool], table: FromClause) -> ColumnElement[bool]:
+    """A condition of a model asked of its own table under another name, or of the table of a subquery."""
+    used = [element for element in visitors.iterate(condition) if isinstance(element, Column)]
+    if all(column.table == mapper.local_table for column in used) and not has_subquery(condition):
+        return _replaced(condition, lambda column: table.c[column.key])
+    return among_keys([table.c[column.key] for column in mapper.local_table.primary_key], mapper, (condition,))
+
+
+def among_keys(key: Sequence[ColumnElement[Any]], mapper: Mapper[Any], where: Where) -> ColumnElement[bool]:
+    """The condition for a key that is one of those of the rows that meet a condition."""
+    keys = select(*mapper.primary_key).select_from(mapper.class_).where(*where).correlate(None)
+    return key[0].in_(keys) if len(key) == 1 else tuple_(*key).in_(keys)
+
+
+@lru_cache(maxsize=1024)
+def _names(mapper: Mapper[Any]) -> dict[Any, str]:
+    """The attributes by their columns."""
+    return {column: name for name, column in stored(mapper).items()}
+
+
+@lru_cache(maxsize=1024)
+def _columns(mapper: Mapper[Any]) -> dict[Any, ColumnElement[Any]]:
+    """The columns by their attributes, as parts of a statement."""
+    return {name: getattr(mapper.class_, name).__clause_element__() for name in stored(mapper)}
