@@ -79,13 +79,14 @@ class Company(Party):
     __mapper_args__ = {"polymorphic_identity": "company"}
 
 
+AnyScope = Scope | AsyncSession
 M = TypeVar("M")
 
 
 class OfTenant(Repository[M]):
     """The rows of one tenant."""
 
-    def __init__(self, scope: Scope | AsyncSession, tenant: int) -> None:
+    def __init__(self, scope: AnyScope, tenant: int) -> None:
         super().__init__(scope)
         self.tenant = tenant
 

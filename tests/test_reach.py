@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import ColumnElement, func, select, text, true
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from repo import Database, NotFound, Repository, Scope, UniqueViolation, UsageError, gather
@@ -16,6 +15,7 @@ from tests.tenants import (
     AllMembers,
     AllOrders,
     AllShelves,
+    AnyScope,
     Companies,
     Company,
     Line,
@@ -29,7 +29,6 @@ from tests.tenants import (
     rented,
 )
 
-AnyScope = Scope | AsyncSession
 THEIRS = 3
 """The key of the other tenant's member, and of its order."""
 

@@ -12,7 +12,7 @@ from repo.engine import execution, loading, versions
 from repo.engine.conditions import Condition, check_columns, conditions, mapper_of, metadata_of
 from repo.engine.locking import Lock, Mode, locked
 from repo.engine.reach import Reach, brings_others, everything
-from repo.engine.rules import Rules, Where, carried
+from repo.engine.rules import Rules, Where, carried, settled
 from repo.engine.unloaded import refuse_hidden_loads
 from repo.errors import UsageError
 from repo.scopes.call import Call
@@ -102,15 +102,13 @@ class Bound(Generic[M]):
         def related(other: Mapper[Any]) -> Where:
             if type(self).related_condition is Bound.related_condition:
                 return carried(mapper, where, other)
-            condition = self.related_condition(other.class_)
-            return () if condition is None else conditions(other, [condition])
+            return _checked(other, self.related_condition(other.class_))
 
         return Reach(Rules(mapper, where, defaults), related)
 
     def _where(self) -> Where:
-        """The condition, checked."""
-        condition = self.condition()
-        return () if condition is None else conditions(self._mapper, [condition])
+        """The repository's condition."""
+        return _checked(self._mapper, self.condition())
 
     def _select(
         self, *where: Condition, load: Any = None, lock: Lock | Mode | None = None, reach: Reach | None = None
@@ -165,6 +163,11 @@ class Bound(Generic[M]):
         """Refuse an object of another class."""
         if not isinstance(entity, self.model):
             raise UsageError(f"{type(self).__name__} takes {self.model.__name__}, not {type(entity).__name__}")
+
+
+def _checked(mapper: Mapper[Any], condition: Condition | None) -> Where:
+    """What a repository says of the rows of a model, as it can stand in any statement."""
+    return () if condition is None else tuple(settled(mapper, each) for each in conditions(mapper, [condition]))
 
 
 def _as_scope(scope: Scope | AsyncSession, name: str) -> Scope:

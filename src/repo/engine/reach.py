@@ -26,7 +26,7 @@ from sqlalchemy.sql import visitors
 
 from repo.engine.conditions import by_identities, in_parts, key_names, not_found
 from repo.engine.criteria import Criteria
-from repo.engine.rules import Rules, Where, has_subquery, over
+from repo.engine.rules import Rules, Where, has_subquery, of_table
 
 Related = Callable[[Mapper[Any]], Where]
 """The condition for the rows of another model."""
@@ -152,7 +152,7 @@ class Reach:
         for table in _tables(statement.get_final_froms()):
             mapper = _owner(self.own.mapper, getattr(table, "element", table))
             if mapper is not None:
-                yield from (over(mapper, condition, table) for condition in self.rules(mapper).where)
+                yield from (of_table(mapper, condition, table) for condition in self.rules(mapper).where)
 
     def admit(self, own: Session, states: Iterable[InstanceState[Any]]) -> None:
         """Complete new entities and refuse what is out of reach, before a flush writes them.

@@ -13,6 +13,7 @@ from sqlalchemy import (
     False_,
     FromClause,
     Null,
+    Select,
     True_,
     select,
     tuple_,
@@ -141,29 +142,62 @@ def _replaced(
     return visitors.replacement_traverse(expression, {}, replace)
 
 
+def settled(mapper: Mapper[Any], condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """A condition of which the subqueries refer to the model's tables alone.
+
+    Otherwise SQLAlchemy takes a table of theirs for the same table of any statement that they are put into.
+    """
+
+    def replace(element: Any, **_: Any) -> Any:
+        if not isinstance(element, Select):
+            return None
+        others = [table for table in element.get_final_froms() if table not in mapper.tables]
+        return element.correlate_except(*others) if others else element.correlate(None)
+
+    return visitors.replacement_traverse(condition, {}, replace) if has_subquery(condition) else condition
+
+
 def has_subquery(*elements: ClauseElement) -> bool:
     """Whether expressions ask other tables."""
     return any(isinstance(part, SelectBase) for element in elements for part in visitors.iterate(element))
 
 
-def over(mapper: Mapper[Any], condition: ColumnElement[bool], table: FromClause) -> ColumnElement[bool]:
-    """A condition of a model asked of its own table under another name, or of the table of a subquery."""
-    used = [element for element in visitors.iterate(condition) if isinstance(element, Column)]
-    if all(column.table == mapper.local_table for column in used) and not has_subquery(condition):
-        return _replaced(condition, lambda column: table.c[column.key])
-    return among_keys([table.c[column.key] for column in mapper.local_table.primary_key], mapper, (condition,))
+def of_table(mapper: Mapper[Any], condition: ColumnElement[bool], table: FromClause) -> ColumnElement[bool]:
+    """A condition of a model asked of its own table under another name, or as a subquery has it."""
+    columns = {column: table.c[column.key] for column in mapper.local_table.columns}
+    return _moved(mapper, condition, columns, [columns[column] for column in mapper.local_table.primary_key])
+
+
+def of_alias(mapper: Mapper[Any], condition: ColumnElement[bool], alias: Any) -> ColumnElement[bool]:
+    """A condition of a model asked of an alias of it."""
+    columns = {column: getattr(alias, name).__clause_element__() for column, name in _names(mapper).items()}
+    return _moved(mapper, condition, columns, [columns[column] for column in mapper.primary_key])
+
+
+def _moved(
+    mapper: Mapper[Any],
+    condition: ColumnElement[bool],
+    columns: Mapping[Any, ColumnElement[Any]],
+    key: Sequence[ColumnElement[Any]],
+) -> ColumnElement[bool]:
+    """A condition asked of other columns; where that is not enough, of a row's key."""
+    used = (element for element in visitors.iterate(condition) if isinstance(element, Column))
+    if has_subquery(condition) or not all(column in columns for column in used):
+        return among_keys(key, mapper, (condition,))
+    return _replaced(condition, lambda column: columns[column])
 
 
 def among_keys(key: Sequence[ColumnElement[Any]], mapper: Mapper[Any], where: Where) -> ColumnElement[bool]:
     """The condition for a key that is one of those of the rows that meet a condition."""
-    keys = select(*mapper.primary_key).select_from(mapper.class_).where(*where).correlate(None)
+    keys = select(*mapper.primary_key).select_from(mapper.selectable).where(*where).correlate(None)
     return key[0].in_(keys) if len(key) == 1 else tuple_(*key).in_(keys)
 
 
 @lru_cache(maxsize=1024)
 def _names(mapper: Mapper[Any]) -> dict[Any, str]:
     """The attributes by their columns."""
-    return {column: name for name, column in stored(mapper).items()}
+    names = stored(mapper).keys()
+    return {column: each.key for each in mapper.column_attrs if each.key in names for column in each.columns}
 
 
 @lru_cache(maxsize=1024)
