@@ -12,7 +12,7 @@ from repo.engine import execution, loading, versions
 from repo.engine.conditions import Condition, check_columns, conditions, mapper_of, metadata_of
 from repo.engine.locking import Lock, Mode, locked
 from repo.engine.reach import Reach, brings_others, everything
-from repo.engine.rules import Rules, Where, carried, settled
+from repo.engine.rules import Carried, Rules, Where, settled
 from repo.engine.unloaded import refuse_hidden_loads
 from repo.errors import UsageError
 from repo.scopes.call import Call
@@ -72,7 +72,7 @@ class Bound(Generic[M]):
         By default the parts of ``condition`` that are about columns which the other model has by the
         same names. The primary key alone, and subqueries, mean this model only.
         """
-        condition = carried(self._mapper, self._where(), mapper_of(model))
+        condition = Carried(self._mapper, self._where())(mapper_of(model))
         return and_(*condition) if condition else None
 
     def select(self, *columns: Any) -> Select[Any]:
@@ -100,11 +100,10 @@ class Bound(Generic[M]):
         check_columns(mapper, defaults)
 
         def related(other: Mapper[Any]) -> Where:
-            if type(self).related_condition is Bound.related_condition:
-                return carried(mapper, where, other)
             return _checked(other, self.related_condition(other.class_))
 
-        return Reach(Rules(mapper, where, defaults), related)
+        is_said = type(self).related_condition is not Bound.related_condition
+        return Reach(Rules(mapper, where, defaults), related if is_said else Carried(mapper, where))
 
     def _where(self) -> Where:
         """The repository's condition."""

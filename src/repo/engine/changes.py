@@ -16,7 +16,7 @@ from sqlalchemy.schema import sort_tables
 
 from repo.engine import versions
 from repo.engine.conditions import Key, among, by_identities, by_identity, in_parts, stored
-from repo.engine.entities import assign, complete_many, early
+from repo.engine.entities import Unharmed, assign, complete_many, early, touched
 from repo.engine.execution import whole
 from repo.engine.reach import Reach
 
@@ -144,7 +144,8 @@ def _locked(own: Session, mapper: Mapper[Any], where: Where) -> list[Any]:
 
 def _set(own: Session, reach: Reach, entities: Sequence[Any], values: Values) -> None:
     """Write the same values to several entities."""
-    assign(own, reach, entities, values)
+    with Unharmed(own, *entities, *touched(own, reach, values)):
+        assign(own, reach, entities, values)
     versions.flush(own)
     complete_many(own, reach.own.mapper, entities)
 

@@ -18,7 +18,7 @@ class Criteria(LoaderCriteriaOption):
     """A condition for the rows of a model, wherever in a SELECT they are read."""
 
     inherit_cache = False
-    _traverse_internals = getattr(LoaderCriteriaOption, "_traverse_internals", None)  # type: ignore[assignment]
+    _traverse_internals = getattr(LoaderCriteriaOption, "_traverse_internals", None)  # type: ignore[assignment]  # declared otherwise
 
     def __init__(self, model: type[Any], where: ColumnElement[bool]) -> None:
         super().__init__(model, where, include_aliases=True)

@@ -98,7 +98,7 @@ def insert(own: Session, reach: Reach, entity: Any) -> Unharmed:
     """Store a new entity, and what is new on its relationships."""
     with Unharmed(own, entity) as before:
         _adopt(own, entity)
-        reach.admit(own, list(graph(entity)))
+        reach.admit(own, graph(entity))
         before.leave_members()
         new = [state for state in graph(entity) if state.key is None]
         versions.flush(own)
@@ -115,7 +115,7 @@ def update(own: Session, reach: Reach, entity: Any, values: Mapping[str, Any]) -
     A version among the values is the one in which the entity is expected.
     """
     values, expected = versions.expectation(inspect(entity).mapper, values)
-    with Unharmed(own, entity, *_entities(values)) as before:
+    with Unharmed(own, entity, *touched(own, reach, values)) as before:
         _adopt(own, entity)
         versions.check(entity, expected)
         assign(own, reach, [entity], values)
@@ -126,14 +126,20 @@ def update(own: Session, reach: Reach, entity: Any, values: Mapping[str, Any]) -
 
 
 def assign(own: Session, reach: Reach, entities: Sequence[Any], values: Mapping[str, Any]) -> None:
-    """Set the same values of several entities of the session, all of them or none."""
-    # A relationship that is set changes others, too, of which SQLAlchemy loads some now.
-    others = () if values.keys() <= stored(reach.own.mapper).keys() else (*own, *_entities(values))
-    with own.no_autoflush, Unharmed(own, *entities, *others), _nothing_pending(own):
+    """Set the same values of several entities of the session, and let nothing out of reach come of it."""
+    # What SQLAlchemy loads when a relationship is set would write some of the values.
+    with own.no_autoflush, _nothing_pending(own):
         for entity in entities:
             for name, value in values.items():
                 setattr(entity, name, value)
-        reach.admit(own, list(graph(*entities)))
+        reach.admit(own, graph(*entities))
+
+
+def touched(own: Session, reach: Reach, values: Mapping[str, Any]) -> list[Any]:
+    """The other entities that may be changed when these values of one are set, and the values then refused."""
+    if not reach.narrows or values.keys() <= stored(reach.own.mapper).keys():
+        return []
+    return [*own, *_entities(values)]
 
 
 @contextmanager

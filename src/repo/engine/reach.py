@@ -46,6 +46,11 @@ class Reach:
         self._rules = {own.mapper: own}
 
     @property
+    def narrows(self) -> bool:
+        """Whether the repository declares anything."""
+        return self._related is not None
+
+    @property
     def where(self) -> Where:
         """The conditions for the repository's own rows."""
         return self.own.where

@@ -111,24 +111,32 @@ def _compared(part: ColumnElement[bool], mapper: Mapper[Any]) -> tuple[str, Sequ
     return None
 
 
-def carried(mapper: Mapper[Any], where: Where, other: Mapper[Any]) -> Where:
+@dataclass(frozen=True)
+class Carried:
     """The parts of a model's condition that can be asked of another model, which has columns of the same names.
 
     A part over the primary key alone, or with a subquery, means the model itself.
     """
-    parts = (_carried(part, mapper, other) for condition in where for part in _parts(condition))
-    return tuple(part for part in parts if part is not None)
 
+    mapper: Mapper[Any]
+    where: Where
 
-def _carried(part: ColumnElement[bool], mapper: Mapper[Any], other: Mapper[Any]) -> ColumnElement[bool] | None:
-    """A part of a condition over the columns of another model; None if there are none for it."""
-    names, columns = _names(mapper), _columns(other)
-    elements = list(visitors.iterate(part))
-    used = {element: names.get(element) for element in elements if isinstance(element, Column)}
-    means_itself = used.keys() <= set(mapper.primary_key) or any(isinstance(each, SelectBase) for each in elements)
-    if means_itself or not columns.keys() >= set(used.values()):
-        return None
-    return _replaced(part, lambda column: columns[used[column]])
+    def __call__(self, other: Mapper[Any]) -> Where:
+        """The parts for another model."""
+        names, columns = _names(self.mapper), _columns(other)
+        asked = (part for part, attributes in self._parts if attributes <= columns.keys())
+        return tuple(_replaced(part, lambda column: columns[names[column]]) for part in asked)
+
+    @cached_property
+    def _parts(self) -> list[tuple[ColumnElement[bool], set[str]]]:
+        """The parts, and the attributes that each is about."""
+        names, key = _names(self.mapper), set(self.mapper.primary_key)
+        found: list[tuple[ColumnElement[bool], set[str]]] = []
+        for part in (part for condition in self.where for part in _parts(condition)):
+            used = {element for element in visitors.iterate(part) if isinstance(element, Column)}
+            if not used <= key and used <= names.keys() and not has_subquery(part):
+                found.append((part, {names[column] for column in used}))
+        return found
 
 
 def _replaced(
