@@ -1,15 +1,18 @@
 """Row-level security of the database, told by a transaction's settings who is asking."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import MetaData, text
+from sqlalchemy import MetaData, make_url, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from repo import Database, NotFound, Repository
 from repo.errors import InvalidStatement
+from tests.test_readme import BLOCK, POSTGRES_URL, ROOT, run
 
 
 class Base(DeclarativeBase):
@@ -97,6 +100,26 @@ async def test_a_row_that_a_policy_hides(db: Database, role: str) -> None:
             await store(verb)
         assert "102" not in str(caught.value)
     assert (await Papers(db).get_one(102)).tenant == "b"
+
+
+async def test_the_policy_of_the_documents(url: str, tmp_path: Path) -> None:
+    """The documents show a policy that runs as it is printed, on a real server."""
+    if make_url(url).get_backend_name() != "postgresql":
+        pytest.skip("feature: row-level security")
+    (code,) = (
+        block for block in BLOCK.findall((ROOT / "docs" / "repositories.md").read_text()) if POSTGRES_URL in block
+    )
+    role = f"tenant_{uuid.uuid4().hex}"
+    own = code.replace(POSTGRES_URL, f"Database({url!r})").replace(" app;", f" {role};").replace('"app"', f'"{role}"')
+    try:
+        printed = await asyncio.to_thread(run, own, tmp_path)
+    finally:
+        async with Database(url) as db:
+            for statement in (f"DROP OWNED BY {role}", f"DROP ROLE {role}"):
+                await db.execute(text(statement))
+    *shown, refused = printed.splitlines()
+    assert shown == [line.rpartition("# ")[2] for line in code.splitlines() if "# " in line][:-1]
+    assert "row-level security" in refused
 
 
 async def test_rows_are_stored_through_a_view(db: Database) -> None:
