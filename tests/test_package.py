@@ -43,6 +43,7 @@ HOUSE = (
         "engine.originals",
         "engine.unloaded",
         "engine.rows",
+        "engine.binding",
         "engine.sources",
         "engine.uniques",
         "engine.upserting",

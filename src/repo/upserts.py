@@ -62,7 +62,7 @@ class Upserts(Writes[M]):
         """
         how = upserting.plan(self._reach(), self.scope.dialect, on, update)
         return await self._store_all(
-            source, how.intake(), lambda groups, own: upserting.store_many(own, how, groups), progress
+            source, how.intake(), lambda chunk, own: upserting.store_many(own, how, chunk.groups), progress
         )
 
     async def get_or_add(self, entity: M, *, on: Any) -> M:

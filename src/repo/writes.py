@@ -20,8 +20,8 @@ from repo.engine.conditions import (
     not_found,
 )
 from repo.engine.reach import Reach
-from repo.engine.rows import Group, Intake
-from repo.engine.sources import check_source, chunks
+from repo.engine.rows import Intake
+from repo.engine.sources import Chunk, check_source, chunks
 from repo.errors import UsageError
 from repo.reads import Reads
 from repo.scopes.call import Call
@@ -82,7 +82,7 @@ class Writes(Reads[M]):
                 end before that begins. Only columns are stored, no relationships.
             returning: give the stored entities, in the order of the source, instead of a number.
                 They are new objects; entities of the source stay as they are.
-            progress: called with the number of rows stored so far, after each chunk.
+            progress: called with the number of rows stored so far, after every few thousand.
 
         Raises:
             ConstraintViolation: the database refuses a row.
@@ -91,11 +91,11 @@ class Writes(Reads[M]):
         mapper, dialect = self._mapper, self.scope.dialect
         stored: list[M] = []
 
-        def add(groups: Sequence[Group], own: Session) -> None:
+        def add(chunk: Chunk, own: Session) -> None:
             if returning:
-                stored.extend(bulk.add_returning(own, mapper, groups))
+                stored.extend(bulk.add_returning(own, mapper, chunk.groups))
             else:
-                bulk.add(own, dialect, groups)
+                bulk.add(own, dialect, chunk)
 
         count = await self._store_all(source, Intake(self._reach(), "add_many"), add, progress)
         return stored if returning else count
@@ -219,7 +219,7 @@ class Writes(Reads[M]):
         self,
         source: Source[M],
         intake: Intake,
-        store: Callable[[Sequence[Group], Session], None],
+        store: Callable[[Chunk, Session], None],
         progress: Callable[[int], object] | None,
     ) -> int:
         """Store all of a source or nothing: how many."""
@@ -227,17 +227,17 @@ class Writes(Reads[M]):
         unit = self.scope.unit()
         count = 0
         async with aclosing(chunks(source, intake, ahead=self.scope.dialect.one_writer)) as given:
-            groups = await anext(given, None)
-            if groups is None:
+            chunk = await anext(given, None)
+            if chunk is None:
                 return 0
             async with unit as scope:
                 inside = self.using(scope)
-                while groups is not None:
-                    await inside._write(intake.verb, intake.reach, partial(store, groups))
-                    count += sum(len(group.rows) for group in groups)
+                while chunk is not None:
+                    await inside._write(intake.verb, intake.reach, partial(store, chunk))
+                    count += chunk.count
                     if progress is not None:
                         progress(count)
-                    groups = await anext(given, None)
+                    chunk = await anext(given, None)
         return count
 
     async def _update_entity(self, entity: M, values: Mapping[str, Any]) -> M:

@@ -313,11 +313,13 @@ async def test_a_look_for_a_foreign_key_is_short(path: Path, monkeypatch: pytest
         await seed(db)
         rows = ({"title": "new", "author_id": 101, "editor_id": 102} for _ in range(2000))
         await Books(db).add_many(rows)
-        inserted = await caught(Books(db).add(Book(title="new", author_id=101, editor_id=999)))
+        wrong = {"title": "new", "author_id": 101, "editor_id": 999}
+        for storing in (Books(db).add(Book(**wrong)), Books(db).add_many([wrong] * 1001)):
+            inserted = await caught(storing)
+            assert isinstance(inserted, ForeignKeyViolation)
+            assert inserted.constraint == "fk_books_editor_id_authors"
         deleted = await caught(Authors(db).delete(102))
         await Books(db).add(Book(title="new", author_id=101))
-    assert isinstance(inserted, ForeignKeyViolation)
-    assert inserted.constraint == "fk_books_editor_id_authors"
     assert isinstance(deleted, ForeignKeyViolation)
     assert (deleted.constraint, deleted.table, deleted.columns) == (None, None, ())
 

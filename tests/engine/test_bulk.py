@@ -109,14 +109,6 @@ async def test_any_source_will_do(scope: AnyScope) -> None:
     assert await users.count(User.name.like("copy of%")) == 3
 
 
-async def test_progress_hears_the_running_total(shop: Database) -> None:
-    """`progress` is called after each chunk, with the number of rows so far."""
-    heard: list[int] = []
-    rows = ({"order": 1, "position": n, "product": "x"} for n in range(10, 10 + 2 * CHUNK + 1))
-    assert await Lines(shop).add_many(rows, progress=heard.append) == 2 * CHUNK + 1
-    assert heard == [CHUNK, 2 * CHUNK, 2 * CHUNK + 1]
-
-
 async def test_a_source_that_fails_half_way_stores_nothing(shop: Database) -> None:
     """An error of the source, or of `progress`, undoes all of it; a transaction that catches it goes on."""
 

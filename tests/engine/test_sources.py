@@ -1,19 +1,20 @@
 """Sources of many rows: nobody waits for them but the caller, and they may be longer than memory."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import MetaData, String
+from sqlalchemy import ForeignKey, MetaData, String
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
-from repo import Database, Repository, Scope, UniqueViolation
+from repo import Database, Repository, Scope, Transaction, UniqueViolation, UsageError
 from repo.engine import sources
 from repo.engine.sources import CHUNK
+from repo.errors import NotLoaded
 from tests.models import WRITING_SCOPES, opened, statements
 
 AnyScope = Scope | AsyncSession
@@ -55,10 +56,23 @@ class Point(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     place: Mapped[str]
     secret: Mapped[Secret | None] = mapped_column(Kept)
+    visits: Mapped[list["Visit"]] = relationship()
+
+
+class Visit(Base):
+    """Refers to a point."""
+
+    __tablename__ = "visits"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    point_id: Mapped[int] = mapped_column(ForeignKey("points.id"))
 
 
 class Points(Repository[Point]):
     """Rows."""
+
+
+class Visits(Repository[Visit]):
+    """What refers to them."""
 
 
 @pytest.fixture
@@ -178,3 +192,67 @@ async def test_an_empty_source_sends_nothing(points: Points, db: Database) -> No
         assert [await points.upsert_many([], on="id"), await points.upsert_many(none(), on="id")] == [0, 0]
         assert [await points.update_many([]), await points.get_many([])] == [0, []]
     assert sent == []
+
+
+def plain(count: int) -> Iterator[dict[str, Any]]:
+    """So many rows, at once."""
+    return ({"id": number, "place": "x"} for number in range(count))
+
+
+async def test_a_statement_takes_further_rows_while_it_runs(points: Points, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the database takes them, up to a number of rows; `progress` hears of what each statement has stored."""
+    monkeypatch.setattr(sources, "PATIENCE", float("inf"))
+    monkeypatch.setattr(sources, "STATEMENT", 2 * CHUNK)
+    heard: list[int] = []
+    assert await points.add_many(plain(3 * CHUNK + 1), progress=heard.append) == 3 * CHUNK + 1
+    if points.scope.dialect.streams_in:
+        assert heard == [2 * CHUNK, 3 * CHUNK + 1]
+    else:
+        assert heard == [CHUNK, 2 * CHUNK, 3 * CHUNK, 3 * CHUNK + 1]
+
+
+async def test_no_statement_waits_for_a_slow_source(points: Points, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source that takes its time is read between statements."""
+    monkeypatch.setattr(sources, "PATIENCE", 0)
+    heard: list[int] = []
+    assert await points.add_many(plain(2 * CHUNK + 1), progress=heard.append) == 2 * CHUNK + 1
+    assert heard == [CHUNK, 2 * CHUNK, 2 * CHUNK + 1]
+
+
+async def test_an_item_that_is_refused_late(points: Points) -> None:
+    """An item that is no row is told by its number, wherever it stands, and nothing is stored."""
+    with pytest.raises(UsageError, match=rf"^item {CHUNK + 3} of add_many: Point has no attribute 'plcae'"):
+        await points.add_many([*plain(CHUNK + 2), {"plcae": "x"}])
+    late: list[Any] = [*plain(CHUNK), 5]
+    with pytest.raises(UsageError, match=rf"^item {CHUNK + 1} of add_many: Point or a mapping is wanted, not int"):
+        await points.add_many(late)
+    assert await points.count() == 0
+
+
+async def test_what_a_source_puts_into_the_session_goes_first(db: Database, points: Points) -> None:
+    """A source may add what its next rows refer to to the session of the transaction."""
+
+    def visits(tx: Transaction) -> Iterator[dict[str, Any]]:
+        yield from ({"point_id": 1} for _ in range(CHUNK))
+        tx.session.add(Point(id=2, place="late"))
+        yield from ({"point_id": 2} for _ in range(CHUNK))
+
+    async with db.transaction() as tx:
+        await Points(tx).add(Point(id=1, place="early"))
+        assert await Visits(tx).add_many(visits(tx)) == 2 * CHUNK
+    assert [await Visits(db).count(Visit.point_id == number) for number in (1, 2)] == [CHUNK, CHUNK]
+
+
+async def test_a_source_does_no_hidden_io(db: Database, points: Points) -> None:
+    """What a source uses of an entity must have been loaded, in whichever of its rows."""
+    await points.add(Point(id=1, place="x"))
+    async with db.transaction() as tx:
+        point = await Points(tx).get_one(1)
+
+        def source() -> Iterator[dict[str, Any]]:
+            yield from ({"id": number + 2, "place": "x"} for number in range(CHUNK))
+            yield {"id": 1_000_000, "place": f"{len(point.visits)}"}
+
+        with pytest.raises(NotLoaded, match=r"^Point\.visits was not loaded"):
+            await Points(tx).add_many(source())
+    assert await points.count() == 1

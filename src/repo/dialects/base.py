@@ -8,7 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar, TypedDict
 
-from sqlalchemy import URL, ColumnElement, Connection, MetaData, Table
+from sqlalchemy import URL, Column, ColumnElement, Connection, MetaData
 from sqlalchemy import Dialect as SQLAlchemyDialect
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.types import TypeEngine
@@ -83,8 +83,8 @@ class Dialect(ABC):
     """Whether writing transactions exclude each other, so that they should queue in process."""
     remote: ClassVar[bool]
     """Whether it is a server that answers, and so may fall silent."""
-    copies: ClassVar[bool]
-    """Whether there is a way for bulk that is shorter than INSERT."""
+    streams_in: ClassVar[bool]
+    """Whether ``copy`` takes further rows while the database stores the first."""
 
     @abstractmethod
     def settings(self, url: URL) -> EngineSettings:
@@ -156,11 +156,16 @@ class Dialect(ABC):
     def copy(
         self,
         connection: Connection,
-        table: Table,
-        columns: Sequence[str],
-        rows: Iterable[tuple[Any, ...]],
+        columns: Sequence[Column[Any]],
+        parts: Iterable[Sequence[Any]],
     ) -> bool:
-        """Insert rows of bound values by the database's bulk way; False where that does not take them."""
+        """Insert rows by the database's bulk way; False where that does not take them, and none was asked for.
+
+        Args:
+            connection: in a transaction.
+            columns: some of a table, in its order.
+            parts: their values as the driver wants them, of one row after the other; some rows at a time.
+        """
 
     @abstractmethod
     def insert(self, model: Any) -> Any:

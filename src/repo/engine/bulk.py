@@ -1,16 +1,16 @@
 """Many rows, by the shortest way that the database has."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import itemgetter
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import Column, Connection, Table, bindparam, insert, inspect, select
+from sqlalchemy import Table, bindparam, insert, inspect, select
 from sqlalchemy import update as sql_update
 from sqlalchemy.orm import Mapper, Session
-from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefault
 
 from repo.dialects.base import Dialect
 from repo.engine import changes, versions
+from repo.engine.binding import binding
 from repo.engine.conditions import (
     Key,
     by_identities,
@@ -23,20 +23,22 @@ from repo.engine.conditions import (
 )
 from repo.engine.entities import complete_many, early
 from repo.engine.reach import Reach
-from repo.engine.rows import AS_THEY_ARE, Group, Row, plain_function
-from repo.errors import InvalidValue, RepoError, UsageError
+from repo.engine.rows import AS_THEY_ARE, Group, Row
+from repo.engine.sources import Chunk
+from repo.errors import UsageError
 
 
-def add(own: Session, dialect: Dialect, groups: Sequence[Group]) -> None:
+def add(own: Session, dialect: Dialect, chunk: Chunk) -> None:
     """Insert rows; the database's own defaults are not read back."""
-    versions.flush(own)
-    for group in groups:
-        model = group.shape.mapper
-        if group.shape.needs_flush:
-            for entity in _flushed(own, group):
+    waiting = deque(chunk.groups)
+    while waiting:
+        versions.flush(own)
+        if waiting[0].shape.needs_flush:
+            for entity in _flushed(own, waiting.popleft()):
                 own.expunge(entity)
-        elif not (dialect.copies and _copy(own.connection(), dialect, group)):
-            own.execute(insert(model.class_), group.rows, execution_options=AS_THEY_ARE)
+        elif not _copy(own, dialect, waiting, chunk):
+            group = waiting.popleft()
+            own.execute(insert(group.shape.mapper.class_), group.rows, execution_options=AS_THEY_ARE)
 
 
 def add_returning(own: Session, mapper: Mapper[Any], groups: Sequence[Group]) -> list[Any]:
@@ -66,60 +68,24 @@ def _flushed(own: Session, group: Group) -> list[Any]:
     return made
 
 
-def _copy(connection: Connection, dialect: Dialect, group: Group) -> bool:
-    """Insert by the database's bulk way; False where that cannot do all of it."""
-    shape = group.shape
-    table = shape.mapper.local_table
-    if not isinstance(table, Table) or shape.mapper.polymorphic_on is not None:
+def _copy(own: Session, dialect: Dialect, waiting: deque[Group], chunk: Chunk) -> bool:
+    """Insert by the database's bulk way, those together that look alike; False where that cannot do all of it."""
+    shape, names = waiting[0].shape, waiting[0].names
+    connection = own.connection(bind_arguments={"mapper": shape.mapper})
+    bound = binding(shape, names, connection.dialect)
+    if bound is None or connection.get_execution_options().get("schema_translate_map"):
         return False
-    attributes = {column: name for name, column in shape.names.items()}
-    values: dict[str, Callable[[Row], Any]] = {}
-    for column in table.columns:
-        value = _value(shape.mapper, column, attributes.get(column), group.names)
-        if value is NotImplemented:
-            return False
-        if value is not None:
-            values[column.name] = _bound(connection, column, value)
-    getters = tuple(values.values())
-    records = [tuple([get(row) for get in getters]) for row in group.rows]
-    return dialect.copy(connection, table, list(values), records)
 
+    def parts() -> Iterator[list[Any]]:
+        while waiting and (waiting[0].shape, waiting[0].names) == (shape, names):
+            yield bound.values(waiting.popleft())
+            if dialect.streams_in and not waiting:
+                waiting.extend(chunk.more())
+                if own.new or own.dirty or own.deleted:
+                    # The source has put something into the session, to which the rows may refer.
+                    return
 
-def _value(mapper: Mapper[Any], column: Column[Any], name: str | None, names: Sequence[str]) -> Any:
-    """How a column gets its value from a row: a function; None, the database does; or no way."""
-    if name in names:
-        return itemgetter(name)
-    if column is mapper.version_id_col and callable(generate := mapper.version_id_generator):
-        return lambda _: generate(None)
-    default = column.default
-    if default is None:
-        return None
-    if isinstance(default, ScalarElementColumnDefault):
-        return lambda _: default.arg
-    if isinstance(default, CallableColumnDefault) and (make := plain_function(default)):
-        return lambda _: make()
-    return NotImplemented
-
-
-def _bound(connection: Connection, column: Column[Any], value: Callable[[Row], Any]) -> Callable[[Row], Any]:
-    """The value as the driver wants it, by the column's type."""
-    dialect = connection.dialect
-    process = column.type.dialect_impl(dialect).bind_processor(dialect)
-    if process is None and isinstance(value, itemgetter):
-        return value
-
-    def bound(row: Row) -> Any:
-        try:
-            return value(row) if process is None else process(value(row))
-        except RepoError:
-            raise
-        except Exception as error:
-            raise InvalidValue(
-                f"a value for {column} does not fit its type, or its default cannot be made: "
-                f"{type(error).__name__}; its cause says more"
-            ) from error
-
-    return bound
+    return dialect.copy(connection, bound.columns, parts())
 
 
 def update(own: Session, reach: Reach, rows: Iterable[Any]) -> int:

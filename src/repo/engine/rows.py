@@ -1,8 +1,9 @@
 """What callers give, as rows: items of a source, their names and values, what is missing."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby, repeat
+from operator import is_, itemgetter
 from typing import Any
 
 from sqlalchemy import Column, ColumnDefault, Table, inspect
@@ -36,11 +37,12 @@ class Shape:
         self.names = stored(mapper)
         self.relationships = mapper.relationships.keys()
         self.nulls = {name for name, column in self.names.items() if column.type.should_evaluate_none}
-        written = {name for name, column in self.names.items() if not self._is_generated(column)}
-        self.optional = {name for name in written if self._is_optional(name, self.names[name])}
+        self.written = [name for name, column in self.names.items() if not self._is_generated(column)]
+        self.optional = {name for name in self.written if self._is_optional(name, self.names[name])}
+        self.droppable = self.optional - self.nulls
         self.kinds = [name for name, column in self.names.items() if column is mapper.polymorphic_on]
         self.needs_flush = _needs_flush(mapper)
-        self.plain = [name for name in self.names if name in written - self.optional]
+        self.plain = [name for name in self.written if name not in self.optional]
 
     def _is_generated(self, column: Column[Any]) -> bool:
         """Whether a column is the version of which a new row gets the first, whatever was given."""
@@ -66,6 +68,36 @@ class Shape:
                 row[name] = value
         return row
 
+    def alike(self, rows: Sequence[Row]) -> "Group | None":
+        """Rows that all have values for the same names, by what ``row`` makes of each; else None."""
+        first = rows[0]
+        given = [name for name in self.written if name in first]
+        names = tuple(name for name in self.written if name in first or name not in self.optional)
+        if not given or set(map(len, rows)) != {len(first)}:
+            return None
+        if len(given) < len(first) and any(row.keys() != first.keys() for row in rows):
+            return None
+        try:
+            values = _picked(rows, names, {*given})
+        except KeyError:
+            return None
+        group = Group(self, names, _ANY, len(rows), values)
+        has_none = (
+            any(map(is_, group.column(n), repeat(None))) for n, name in enumerate(names) if name in self.droppable
+        )
+        return None if any(has_none) else group
+
+
+def _picked(rows: Sequence[Row], names: Sequence[str], given: set[str]) -> list[Any]:
+    """The values of rows, one row after the other, in the order of the names; None for those that are not given."""
+    if len(names) == len(given) > 1:
+        return list(chain.from_iterable(map(itemgetter(*names), rows)))
+    values = [None] * (len(rows) * len(names))
+    for n, name in enumerate(names):
+        if name in given:
+            values[n :: len(names)] = map(itemgetter(name), rows)
+    return values
+
 
 def _needs_flush(mapper: Mapper[Any]) -> bool:
     """Whether an INSERT of the model is beyond a single statement of SQLAlchemy's.
@@ -83,11 +115,31 @@ class Group:
     """Rows one after another that have values for the same columns."""
 
     shape: Shape
-    names: list[str]
-    """The attributes that each of the rows has."""
+    names: tuple[str, ...]
+    """The attributes that each of the rows has, in the order of the model's."""
     given: frozenset[str]
     """The attributes that the caller named, where rows were parted by that."""
-    rows: list[dict[str, Any]]
+    count: int
+    """How many rows there are."""
+    values: list[Any]
+    """Those of one row after the other, each in the order of the names: one list, as that is quickest to make."""
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The values of each row by their names."""
+        width = len(self.names)
+        starts = (number * width for number in range(self.count))
+        return [dict(zip(self.names, self.values[start : start + width], strict=True)) for start in starts]
+
+    def column(self, position: int) -> list[Any]:
+        """The values of all rows for the name at a position."""
+        return self.values[position :: len(self.names)]
+
+    @classmethod
+    def of(cls, shape: Shape, given: frozenset[str], rows: Sequence[Row]) -> "Group":
+        """Rows that have values for the same columns."""
+        names = tuple(name for name in shape.names if name in rows[0])
+        return cls(shape, names, given, len(rows), [row[name] for row in rows for name in names])
 
 
 class Intake:
@@ -109,21 +161,59 @@ class Intake:
         self._check = check
         self._shapes: dict[Mapper[Any], Shape] = {}
 
-    def groups(self, items: Iterable[Any], first: int = 1) -> list[Group]:
+    def groups(self, items: Sequence[Any], first: int = 1) -> list[Group]:
         """The items as rows, in their order, those together that look alike; the first item has this number."""
+        if (alike := self._alike(items)) is not None:
+            return [alike]
         made: list[tuple[Shape, dict[str, Any], frozenset[str]]] = []
         for number, item in enumerate(items, first):
             try:
                 made.append(self._row(item))
             except UsageError as error:
                 raise UsageError(f"item {number} of {self.verb}: {error}") from None
-        alike = groupby(made, lambda each: (each[0], each[1].keys(), each[2]))
-        return [Group(shape, list(names), given, [row for _, row, _ in some]) for (shape, names, given), some in alike]
+        parted = groupby(made, lambda each: (each[0], each[1].keys(), each[2]))
+        return [Group.of(shape, given, [row for _, row, _ in some]) for (shape, _, given), some in parted]
 
     def group(self, entity: Any) -> Group:
         """One new entity as a row."""
         shape, row, given = self._row(entity)
-        return Group(shape, list(row), given, [row])
+        return Group.of(shape, given, [row])
+
+    def _alike(self, items: Sequence[Any]) -> Group | None:
+        """The items as one group, made by a few steps for all of them; None where they have to be looked at one by one.
+
+        So it is with whatever might have to be refused.
+        """
+        kinds = set(map(type, items))
+        if self._check is not None or len(kinds) != 1:
+            return None
+        shape, rows = self._dicts(items) if kinds == {dict} else self._states(items)
+        if shape is None:
+            return None
+        try:
+            own = self.reach.own
+            return shape.alike([own.filled(row) for row in rows] if own.where or own.defaults else rows)
+        except UsageError:
+            return None
+
+    def _dicts(self, items: Sequence[dict[str, Any]]) -> tuple[Shape | None, Sequence[Row]]:
+        """The shape of rows that are dicts, if the first one names columns of the model."""
+        shape = self._shape(self.mapper)
+        if self.mapper.polymorphic_abstract or not items[0].keys() <= shape.names.keys():
+            return None, ()
+        return shape, items
+
+    def _states(self, items: Sequence[Any]) -> tuple[Shape | None, Sequence[Row]]:
+        """The shape and the values of new entities without relationships, all of one class."""
+        if isinstance(items[0], Mapping) or not isinstance(items[0], self.mapper.class_):
+            return None, ()
+        states = [inspect(item) for item in items]
+        shape = self._shape(states[0].mapper)
+        rows = [state.dict for state in states]
+        related = [name for name in shape.relationships if name in rows[0]]
+        if any(state.key is not None for state in states) or any(row.get(name) for name in related for row in rows):
+            return None, ()
+        return shape, rows
 
     def _row(self, item: Any) -> tuple[Shape, dict[str, Any], frozenset[str]]:
         """One item's row, and what of it the caller named."""

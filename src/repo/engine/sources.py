@@ -6,6 +6,7 @@ Where only one transaction can write, such a source is read to its end before th
 
 import pickle
 import tempfile
+import time
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from itertools import islice
@@ -18,7 +19,13 @@ from repo.engine.rows import Group, Intake, Shape
 from repo.errors import UsageError
 
 CHUNK = 5000
-"""How many rows go to the database at a time."""
+"""How many rows are made ready at a time."""
+
+STATEMENT = 50_000
+"""How many rows a statement is given at most that takes further rows while it runs."""
+
+PATIENCE = 0.1
+"""Seconds after which a source is too slow to be read while a statement runs, whose time may be limited."""
 
 MEMORY = 4 * 1024 * 1024
 """How many bytes of rows that wait are kept in memory before there is a file."""
@@ -34,10 +41,50 @@ def check_source(mapper: Mapper[Any], source: Any, verb: str) -> None:
         )
 
 
+class Chunk:
+    """Rows of a source that are ready, and others that may be taken with them.
+
+    Args:
+        groups: the rows that are ready.
+        parts: gives the others.
+    """
+
+    def __init__(self, groups: list[Group], parts: Iterable[list[Group]] = ()) -> None:
+        self.groups = groups
+        self.count = _count(groups)
+        """How many rows were taken."""
+        self.failure: Exception | None = None
+        """The error of the source that has ended the chunk."""
+        self._parts = iter(parts)
+
+    def more(self) -> list[Group]:
+        """Take further rows, of a source that gives them at once; none where there are no more, or enough.
+
+        What is being stored meanwhile is not to be interrupted, so an error of the source is kept.
+        """
+        if self.count >= STATEMENT:
+            return []
+        start = time.monotonic()
+        try:
+            groups = next(self._parts, [])
+        except Exception as error:
+            self.failure = error
+            return []
+        if time.monotonic() - start > PATIENCE:
+            self._parts = iter(())
+        self.count += _count(groups)
+        return groups
+
+
+def _count(groups: list[Group]) -> int:
+    """How many rows there are."""
+    return sum(group.count for group in groups)
+
+
 async def chunks(
     source: Iterable[Any] | AsyncIterable[Any], intake: Intake, *, ahead: bool
-) -> AsyncGenerator[list[Group], None]:
-    """The source's items as rows, ``CHUNK`` of them at a time; an asynchronous generator is closed in the end.
+) -> AsyncGenerator[Chunk, None]:
+    """The source's items as rows, some of them at a time; an asynchronous generator is closed in the end.
 
     Args:
         source: gives the items.
@@ -45,26 +92,43 @@ async def chunks(
         ahead: read an asynchronous source to its end before the first rows come.
     """
     if not isinstance(source, AsyncIterable):
-        given, number = iter(source), 1
-        while items := list(islice(given, CHUNK)):
-            yield intake.groups(items, number)
-            number += len(items)
+        for chunk in _chunks(_parts(source, intake)):
+            yield chunk
         return
-    async with aclosing(_chunks(source, intake)) as some:
+    async with aclosing(_later(source, intake)) as parts:
         if not ahead:
-            async for groups in some:
-                yield groups
+            async for groups in parts:
+                yield Chunk(groups)
             return
         with tempfile.SpooledTemporaryFile(max_size=MEMORY) as file:
             spool = _Spool(file)
-            async for groups in some:
+            async for groups in parts:
                 spool.put(groups)
             for groups in spool.take():
-                yield groups
+                yield Chunk(groups)
 
 
-async def _chunks(source: AsyncIterable[Any], intake: Intake) -> AsyncGenerator[list[Group], None]:
-    """The chunks of an asynchronous source."""
+def _chunks(parts: Iterator[list[Group]]) -> Iterator[Chunk]:
+    """The chunks of a source that gives its rows at once."""
+    start = time.monotonic()
+    for groups in parts:
+        chunk = Chunk(groups, parts) if time.monotonic() - start < PATIENCE else Chunk(groups)
+        yield chunk
+        if chunk.failure is not None:
+            raise chunk.failure
+        start = time.monotonic()
+
+
+def _parts(source: Iterable[Any], intake: Intake) -> Iterator[list[Group]]:
+    """The rows of a source, ``CHUNK`` of them at a time."""
+    given, number = iter(source), 1
+    while items := list(islice(given, CHUNK)):
+        yield intake.groups(items, number)
+        number += len(items)
+
+
+async def _later(source: AsyncIterable[Any], intake: Intake) -> AsyncGenerator[list[Group], None]:
+    """The rows of an asynchronous source, ``CHUNK`` of them at a time."""
     items: list[Any] = []
     number = 1
     try:
@@ -104,7 +168,7 @@ class _Spool:
 
     def _written(self, groups: list[Group]) -> bytes | None:
         """Rows as bytes, for this process; None if a value cannot be."""
-        parts = [(self._number(group.shape), group.names, group.given, _values(group)) for group in groups]
+        parts = [(self._number(group.shape), group.names, group.given, group.count, group.values) for group in groups]
         try:
             return pickle.dumps(parts, pickle.HIGHEST_PROTOCOL)
         except (pickle.PicklingError, AttributeError, TypeError, RecursionError):
@@ -113,18 +177,10 @@ class _Spool:
     def _read(self) -> list[Group]:
         """The next rows in the file."""
         parts = pickle.load(self._file)  # noqa: S301  # written by this process into a file without a name
-        return [
-            Group(self._shapes[shape], names, given, [dict(zip(names, row, strict=True)) for row in rows])
-            for shape, names, given, rows in parts
-        ]
+        return [Group(self._shapes[shape], *fields) for shape, *fields in parts]
 
     def _number(self, shape: Shape) -> int:
         """What stands for a shape in the file."""
         if shape not in self._shapes:
             self._shapes.append(shape)
         return self._shapes.index(shape)
-
-
-def _values(group: Group) -> list[tuple[Any, ...]]:
-    """The values of a group's rows, in the order of its names."""
-    return [tuple([row[name] for name in group.names]) for row in group.rows]

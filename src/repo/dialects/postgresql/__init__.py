@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from typing import Any
 
-from sqlalchemy import URL, ColumnElement, Connection, MetaData, Table, event, text
+from sqlalchemy import URL, Column, ColumnElement, Connection, MetaData, event, text
 from sqlalchemy.dialects.postgresql import INTERVAL, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.types import TypeEngine
@@ -44,7 +45,7 @@ class PostgreSQL(Dialect):
     drivers = ("asyncpg",)
     one_writer = False
     remote = True
-    copies = True
+    streams_in = True
 
     def settings(self, url: URL) -> EngineSettings:
         url = _understood(url)
@@ -114,19 +115,20 @@ class PostgreSQL(Dialect):
     def copy(
         self,
         connection: Connection,
-        table: Table,
-        columns: Sequence[str],
-        rows: Iterable[tuple[Any, ...]],
+        columns: Sequence[Column[Any]],
+        parts: Iterable[Sequence[Any]],
     ) -> bool:
         # Asked before, as a COPY that fails would end the transaction. It goes through SQLAlchemy,
         # which sends BEGIN with the first statement that does.
+        table: Any = columns[0].table
         name = connection.dialect.identifier_preparer.format_table(table)
         if not connection.scalar(COPIES, {"name": name}):
             return False
         driver: Any = connection.connection.driver_connection
-        copying = driver.copy_records_to_table(table.name, schema_name=table.schema, columns=columns, records=rows)
+        names = [column.name for column in columns]
+        rows = chain.from_iterable(zip(*[iter(part)] * len(names), strict=True) for part in parts)
         try:
-            await_only(copying)
+            await_only(driver.copy_records_to_table(table.name, schema_name=table.schema, columns=names, records=rows))
         except Exception as error:
             if isinstance(error, RepoError | OSError) or translate(error) is not None:
                 raise

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, ColumnElement, Connection, MetaData, Table, event
+from sqlalchemy import URL, Column, ColumnElement, Connection, MetaData, event
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.types import TypeEngine
@@ -18,6 +18,7 @@ from repo.dialects.sqlite import limits
 from repo.dialects.sqlite.diagnosis import diagnose
 from repo.dialects.sqlite.driver import ClosingConnection, connect
 from repo.dialects.sqlite.errors import translate
+from repo.dialects.sqlite.inserting import insert_many
 from repo.errors import ConfigurationError, RepoError
 
 BUSY_TIMEOUT = 10.0
@@ -43,7 +44,7 @@ class SQLite(Dialect):
     drivers = ("aiosqlite",)
     one_writer = True
     remote = False
-    copies = False
+    streams_in = False
 
     def settings(self, url: URL) -> EngineSettings:
         _check(url)
@@ -136,11 +137,10 @@ class SQLite(Dialect):
     def copy(
         self,
         connection: Connection,
-        table: Table,
-        columns: Sequence[str],
-        rows: Iterable[tuple[Any, ...]],
+        columns: Sequence[Column[Any]],
+        parts: Iterable[Sequence[Any]],
     ) -> bool:
-        return False
+        return insert_many(connection, columns, parts)
 
     def insert(self, model: Any) -> Any:
         return insert(model)

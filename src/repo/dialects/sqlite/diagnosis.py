@@ -5,7 +5,7 @@ engine of our own a listener asks, and leaves the answer on the driver's error.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.util import await_only
 
 from repo.dialects.sqlite.constraints import ForeignKey, kind, suspects, written
+from repo.dialects.sqlite.inserting import Insert
 from repo.dialects.sqlite.locks import writer
 from repo.dialects.sqlite.schema import described, quoted
 
@@ -163,12 +164,13 @@ def _sent(context: ExceptionContext, cursor: _Cursor, possible: list[ForeignKeyC
     return None
 
 
-def _rows(context: ExceptionContext) -> Iterator[dict[str, Any]]:
+def _rows(context: ExceptionContext) -> Iterable[dict[str, Any]]:
     """The values that were sent, by the keys of their columns, of a statement that SQLAlchemy has compiled."""
     compiled: Any = getattr(context.execution_context, "compiled", None)
     sent: Any = context.parameters if _is_many(context) else [context.parameters]
-    for values in sent:
-        yield dict(zip(compiled.positiontup, values, strict=True))
+    if (insert := _insert(context)) is not None:
+        return insert.rows(sent)
+    return (dict(zip(compiled.positiontup, values, strict=True)) for values in sent)
 
 
 def _is_many(context: ExceptionContext) -> bool:
@@ -206,5 +208,12 @@ def _limited(driver: Any) -> Iterator[None]:
 def _table(context: ExceptionContext) -> Table | None:
     """The table of an INSERT, UPDATE or DELETE that SQLAlchemy has compiled."""
     compiled: Any = getattr(context.execution_context, "compiled", None)
-    table = getattr(getattr(compiled, "statement", None), "table", None)
+    table = getattr(_insert(context) or getattr(compiled, "statement", None), "table", None)
     return table if isinstance(table, Table) else None
+
+
+def _insert(context: ExceptionContext) -> Insert | None:
+    """What was inserted, where that were many rows."""
+    options: Mapping[str, Any] = getattr(context.execution_context, "execution_options", {})
+    found: Insert | None = options.get(Insert.KEPT_AS)
+    return found
