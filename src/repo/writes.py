@@ -93,7 +93,7 @@ class Writes(Reads[M]):
 
         def add(chunk: Chunk, own: Session) -> None:
             if returning:
-                stored.extend(bulk.add_returning(own, mapper, chunk.groups))
+                stored.extend(bulk.add_returning(own, dialect, mapper, chunk.groups))
             else:
                 bulk.add(own, dialect, chunk)
 

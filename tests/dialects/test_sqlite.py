@@ -306,6 +306,19 @@ async def test_an_engine_of_the_users_own_is_only_read_about(path: Path) -> None
     )
 
 
+async def test_rows_whose_keys_do_not_count_up_are_returned_in_order(path: Path) -> None:
+    """Where the largest key is in use, SQLite makes up random ones; entities come back in the order of the source."""
+    async with Database(f"sqlite:///{path}") as db:
+        await db.create_all(Base.metadata)
+        await Counters(db).add(Counter(id=2**63 - 1, value=-1))
+        async with db.transaction() as tx:
+            added = await Counters(tx).add_many(({"value": n} for n in range(20)), returning=True)
+            await Counters(tx).add(Counter(id=1, value=-2))
+        stored = {counter.id: counter.value for counter in await Counters(db).all()}
+    assert [counter.value for counter in added] == [*range(20)]
+    assert stored == {counter.id: counter.value for counter in added} | {2**63 - 1: -1, 1: -2}
+
+
 async def test_a_look_for_a_foreign_key_is_short(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was inserted is found at once however large the table; a look through whole tables has a limit."""
     monkeypatch.setattr(diagnosis, "EFFORT", 1000)

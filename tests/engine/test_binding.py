@@ -3,7 +3,7 @@
 import itertools
 from collections import UserDict, defaultdict
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, MetaData, String, UniqueConstraint, func, insert, text
@@ -167,6 +167,17 @@ async def test_rows_that_differ_are_stored_in_their_order(samples: Samples) -> N
     assert sorted(await samples.scope.scalars(text("SELECT id FROM samples ORDER BY size"))) == [
         sample.id for sample in await samples.all(order_by=Sample.size)
     ]
+
+
+@pytest.mark.parametrize("given", [{}, {"id": True}])
+async def test_many_entities_come_back_in_order(samples: Samples, given: dict[str, Any]) -> None:
+    """With `returning`, in few statements, whoever makes the keys."""
+    rows = [row(n, **dict.fromkeys(given, 2 * MANY - n)) for n in range(MANY)]
+    with statements(cast(Database, samples.scope)) as sent:
+        added = await samples.add_many(rows, returning=True)
+    assert [(sample.size, sample.code) for sample in added] == [(n, f"code {n}") for n in range(MANY)]
+    assert {sample.id: sample.size for sample in added} == {sample.id: sample.size for sample in await samples.all()}
+    assert len(sent) < 20
 
 
 async def test_a_type_that_the_database_completes(samples: Samples) -> None:

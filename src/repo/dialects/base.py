@@ -83,6 +83,11 @@ class Dialect(ABC):
     """Whether writing transactions exclude each other, so that they should queue in process."""
     remote: ClassVar[bool]
     """Whether it is a server that answers, and so may fall silent."""
+    returns_in_order: ClassVar[bool]
+    """Whether RETURNING gives rows as they were stored, if their keys count up, and SQLAlchemy does not know it.
+
+    To be sure of the order, it would send a statement for each row.
+    """
     streams_in: ClassVar[bool]
     """Whether ``copy`` takes further rows while the database stores the first."""
 

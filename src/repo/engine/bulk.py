@@ -1,6 +1,5 @@
 """Many rows, by the shortest way that the database has."""
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -30,30 +29,43 @@ from repo.errors import UsageError
 
 def add(own: Session, dialect: Dialect, chunk: Chunk) -> None:
     """Insert rows; the database's own defaults are not read back."""
-    waiting = deque(chunk.groups)
+    waiting = chunk.groups
     while waiting:
         versions.flush(own)
         if waiting[0].shape.needs_flush:
             for entity in _flushed(own, waiting.popleft()):
                 own.expunge(entity)
-        elif not _copy(own, dialect, waiting, chunk):
+        elif not _copy(own, dialect, chunk):
             group = waiting.popleft()
             own.execute(insert(group.shape.mapper.class_), group.rows, execution_options=AS_THEY_ARE)
 
 
-def add_returning(own: Session, mapper: Mapper[Any], groups: Sequence[Group]) -> list[Any]:
+def add_returning(own: Session, dialect: Dialect, mapper: Mapper[Any], groups: Sequence[Group]) -> list[Any]:
     """Insert rows; the stored entities in their order."""
     versions.flush(own)
     added: list[Any] = []
     for group in groups:
-        model = group.shape.mapper
-        if group.shape.needs_flush:
-            added.extend(_flushed(own, group))
-            continue
-        statement = insert(model.class_).returning(model.class_, sort_by_parameter_order=True)
-        added.extend(own.scalars(statement, group.rows, execution_options=AS_THEY_ARE).unique())
+        added.extend(_flushed(own, group) if group.shape.needs_flush else _returned(own, dialect, group))
     complete_many(own, mapper, added, left=early(mapper))
     return added
+
+
+def _returned(own: Session, dialect: Dialect, group: Group) -> list[Any]:
+    """Insert rows of one table; the stored entities in their order."""
+    model, key = group.shape.mapper.class_, group.shape.counted
+    inserting = insert(model)
+
+    def execute(statement: Any) -> list[Any]:
+        return list(own.scalars(statement, group.rows, execution_options=AS_THEY_ARE).unique())
+
+    if dialect.returns_in_order and key is not None and group.count > 1:
+        with own.begin_nested() as point:
+            added = execute(inserting.returning(model))
+            keys = [getattr(entity, key) for entity in added]
+            if keys == (group.column(group.names.index(key)) if key in group.names else sorted(keys)):
+                return added
+            point.rollback()
+    return execute(inserting.returning(model, sort_by_parameter_order=True))
 
 
 def _flushed(own: Session, group: Group) -> list[Any]:
@@ -68,8 +80,9 @@ def _flushed(own: Session, group: Group) -> list[Any]:
     return made
 
 
-def _copy(own: Session, dialect: Dialect, waiting: deque[Group], chunk: Chunk) -> bool:
+def _copy(own: Session, dialect: Dialect, chunk: Chunk) -> bool:
     """Insert by the database's bulk way, those together that look alike; False where that cannot do all of it."""
+    waiting = chunk.groups
     shape, names = waiting[0].shape, waiting[0].names
     connection = own.connection(bind_arguments={"mapper": shape.mapper})
     bound = binding(shape, names, connection.dialect)
@@ -78,9 +91,11 @@ def _copy(own: Session, dialect: Dialect, waiting: deque[Group], chunk: Chunk) -
 
     def parts() -> Iterator[list[Any]]:
         while waiting and (waiting[0].shape, waiting[0].names) == (shape, names):
-            yield bound.values(waiting.popleft())
+            values = bound.values(waiting.popleft())
+            yield values
+            values.clear()  # done with, and maybe large
             if dialect.streams_in and not waiting:
-                waiting.extend(chunk.more())
+                chunk.more()
                 if own.new or own.dirty or own.deleted:
                     # The source has put something into the session, to which the rows may refer.
                     return

@@ -42,6 +42,9 @@ class Shape:
         self.droppable = self.optional - self.nulls
         self.kinds = [name for name, column in self.names.items() if column is mapper.polymorphic_on]
         self.needs_flush = _needs_flush(mapper)
+        counted = [name for name, column in self.names.items() if column is _counted(column)]
+        self.counted = counted[0] if len(mapper.primary_key) == 1 and counted else None
+        """The primary key, if the database counts it up."""
         self.plain = [name for name in self.written if name not in self.optional]
 
     def _is_generated(self, column: Column[Any]) -> bool:
@@ -56,7 +59,7 @@ class Shape:
             or name in self.nulls
             or column is self.mapper.version_id_col
             or column is self.mapper.polymorphic_on
-            or column is getattr(column.table, "autoincrement_column", None)
+            or column is _counted(column)
         )
 
     def row(self, values: Row) -> dict[str, Any]:
@@ -86,6 +89,11 @@ class Shape:
             any(map(is_, group.column(n), repeat(None))) for n, name in enumerate(names) if name in self.droppable
         )
         return None if any(has_none) else group
+
+
+def _counted(column: Column[Any]) -> Column[Any] | None:
+    """The column of the same table that the database counts up."""
+    return getattr(column.table, "autoincrement_column", None)
 
 
 def _picked(rows: Sequence[Row], names: Sequence[str], given: set[str]) -> list[Any]:
@@ -163,7 +171,8 @@ class Intake:
 
     def groups(self, items: Sequence[Any], first: int = 1) -> list[Group]:
         """The items as rows, in their order, those together that look alike; the first item has this number."""
-        if (alike := self._alike(items)) is not None:
+        alike = self._alike(items)
+        if alike is not None:
             return [alike]
         made: list[tuple[Shape, dict[str, Any], frozenset[str]]] = []
         for number, item in enumerate(items, first):

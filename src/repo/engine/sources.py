@@ -7,6 +7,7 @@ Where only one transaction can write, such a source is read to its end before th
 import pickle
 import tempfile
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from itertools import islice
@@ -46,39 +47,35 @@ class Chunk:
 
     Args:
         groups: the rows that are ready.
-        parts: gives the others.
     """
 
-    def __init__(self, groups: list[Group], parts: Iterable[list[Group]] = ()) -> None:
-        self.groups = groups
-        self.count = _count(groups)
-        """How many rows were taken."""
+    def __init__(self, groups: Iterable[Group]) -> None:
+        self.groups = deque(groups)
+        """Whoever stores them takes them from here."""
+        self.count = sum(group.count for group in self.groups)
+        """How many rows there were."""
         self.failure: Exception | None = None
         """The error of the source that has ended the chunk."""
-        self._parts = iter(parts)
+        self.parts: Iterator[list[Group]] = iter(())
+        """Gives the others."""
 
-    def more(self) -> list[Group]:
-        """Take further rows, of a source that gives them at once; none where there are no more, or enough.
+    def more(self) -> None:
+        """Make further rows ready, of a source that gives them at once; none where there are no more, or enough.
 
         What is being stored meanwhile is not to be interrupted, so an error of the source is kept.
         """
         if self.count >= STATEMENT:
-            return []
+            return
         start = time.monotonic()
         try:
-            groups = next(self._parts, [])
+            groups = next(self.parts, [])
         except Exception as error:
             self.failure = error
-            return []
+            return
         if time.monotonic() - start > PATIENCE:
-            self._parts = iter(())
-        self.count += _count(groups)
-        return groups
-
-
-def _count(groups: list[Group]) -> int:
-    """How many rows there are."""
-    return sum(group.count for group in groups)
+            self.parts = iter(())
+        self.groups.extend(groups)
+        self.count += sum(group.count for group in groups)
 
 
 async def chunks(
@@ -110,21 +107,25 @@ async def chunks(
 
 def _chunks(parts: Iterator[list[Group]]) -> Iterator[Chunk]:
     """The chunks of a source that gives its rows at once."""
-    start = time.monotonic()
-    for groups in parts:
-        chunk = Chunk(groups, parts) if time.monotonic() - start < PATIENCE else Chunk(groups)
+    while True:
+        start = time.monotonic()
+        chunk = Chunk(next(parts, ()))
+        if not chunk.count:
+            return
+        if time.monotonic() - start < PATIENCE:
+            chunk.parts = parts
         yield chunk
         if chunk.failure is not None:
             raise chunk.failure
-        start = time.monotonic()
 
 
 def _parts(source: Iterable[Any], intake: Intake) -> Iterator[list[Group]]:
-    """The rows of a source, ``CHUNK`` of them at a time."""
+    """The rows of a source, ``CHUNK`` of them at a time, of which nothing is kept."""
     given, number = iter(source), 1
-    while items := list(islice(given, CHUNK)):
-        yield intake.groups(items, number)
-        number += len(items)
+    while groups := intake.groups(list(islice(given, CHUNK)), number):
+        number += CHUNK
+        yield groups
+        del groups
 
 
 async def _later(source: AsyncIterable[Any], intake: Intake) -> AsyncGenerator[list[Group], None]:
@@ -135,8 +136,9 @@ async def _later(source: AsyncIterable[Any], intake: Intake) -> AsyncGenerator[l
         async for item in source:
             items.append(item)
             if len(items) == CHUNK:
-                yield intake.groups(items, number)
-                items, number = [], number + CHUNK
+                groups, items = intake.groups(items, number), []
+                number += CHUNK
+                yield groups
         if items:
             yield intake.groups(items, number)
     finally:

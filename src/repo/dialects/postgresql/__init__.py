@@ -45,6 +45,7 @@ class PostgreSQL(Dialect):
     drivers = ("asyncpg",)
     one_writer = False
     remote = True
+    returns_in_order = False
     streams_in = True
 
     def settings(self, url: URL) -> EngineSettings:

@@ -44,6 +44,7 @@ class SQLite(Dialect):
     drivers = ("aiosqlite",)
     one_writer = True
     remote = False
+    returns_in_order = True
     streams_in = False
 
     def settings(self, url: URL) -> EngineSettings:
