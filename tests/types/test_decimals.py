@@ -59,7 +59,7 @@ async def test_a_sum_may_have_more_digits_than_a_row(samples: Samples) -> None:
 async def test_a_product_with_a_whole_number_is_a_decimal(samples: Samples) -> None:
     """The whole number may stand on either side, and be a column."""
     await samples.add(Sample(price=Decimal("1.25"), count=3))
-    products = (Sample.price * 3, 3 * Sample.price, Sample.price * Sample.count, -Sample.price * -3)
+    products = (Sample.price * 3, 3 * Sample.price, Sample.price * Sample.count, Sample.count * Sample.price)
     for product in products:
         assert str(await samples.scope.scalar(select(product))) == "3.75"
 

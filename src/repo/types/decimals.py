@@ -9,21 +9,12 @@ from sqlalchemy.sql import functions, operators
 from sqlalchemy.types import TypeEngine
 
 from repo.errors import ConfigurationError, InvalidValue
-from repo.types.base import COMPARISONS, PortableComparator, PortableType, kind_of
+from repo.types.base import COMPARISONS, PortableType, kind_of
 
 _EXACT = Context(prec=2000, traps=[Inexact, InvalidOperation])
 """Nothing is rounded in it, whatever the program's own context says; sums have more digits than a column may have."""
 
 _ARITHMETIC = frozenset((operators.add, operators.sub, operators.mul, operators.neg))
-
-
-class _Comparator(PortableComparator):
-    """A product is a decimal, also where the whole number stands first."""
-
-    __slots__ = ()
-
-    def reverse_operate(self, op: Any, other: Any, **options: Any) -> Any:
-        return self.operate(op, other) if op is operators.mul else super().reverse_operate(op, other, **options)
 
 
 class ExactDecimal(PortableType[Decimal]):
@@ -55,8 +46,6 @@ class ExactDecimal(PortableType[Decimal]):
     """As many as Postgres lets a column have."""
     COUNTED_DIGITS: ClassVar[int] = 18
     """As many as fit a whole number of 64 bits."""
-
-    comparator_factory = _Comparator
 
     def __init__(self, precision: int, scale: int) -> None:
         if not 0 <= scale <= precision <= self.MOST_DIGITS or precision < 1:
