@@ -23,7 +23,7 @@ from repo.dialects import registry
 from repo.engine.tokens import TOKENS
 from repo.errors import ConfigurationError, UsageError, translate
 from repo.migrations.mismatch import SchemaMismatch
-from repo.types import PortableType
+from repo.types.base import PortableType
 
 LOCK_TIMEOUT = 60.0
 """Seconds to wait for whoever else is migrating."""

@@ -5,11 +5,10 @@ does it. A value that one of the databases could not keep, and an operator of wh
 different things, are refused on both.
 """
 
-from repo.types.base import PortableType
 from repo.types.decimals import ExactDecimal
 from repo.types.documents import Json
 from repo.types.enums import TextEnum
 from repo.types.moments import UTCDateTime
 from repo.types.uuids import Uuid
 
-__all__ = ["ExactDecimal", "Json", "PortableType", "TextEnum", "UTCDateTime", "Uuid"]
+__all__ = ["ExactDecimal", "Json", "TextEnum", "UTCDateTime", "Uuid"]

@@ -61,8 +61,6 @@ class PortableType(TypeDecorator[T]):
     cache_ok = True
 
     comparator_factory: Any = PortableComparator
-    operators: ClassVar[frozenset[Any]] = COMPARISONS
-    """Those that give the same on every database."""
     advice: str = "compare them, and compute the rest in Python"
     """What to do in place of an operator that is refused."""
     written: str
@@ -78,7 +76,7 @@ class PortableType(TypeDecorator[T]):
             operands: what stands beside the expression, values or expressions.
             of: the expression, which is of this type.
         """
-        return op in self.operators
+        return op in COMPARISONS
 
 
 def kind_of(operand: Any) -> TypeEngine[Any] | None:
