@@ -31,8 +31,8 @@ TESTS = f"pytest --numprocesses {min(2 * (os.cpu_count() or 1), 8)}"  # half of 
 FAILED = "pytest --last-failed --last-failed-no-failures none"
 PINS = {
     "report": "--extra postgresql --extra migrations --group build --group examples",
-    "newest": "--all-extras --group build --group examples --group tests --group checks",
-    "oldest": "--all-extras --group build --group examples --group tests --resolution lowest-direct",
+    "newest": "--all-extras --group build --group examples --group tests --group typing --group checks",
+    "oldest": "--all-extras --group build --group examples --group tests --group typing --resolution lowest-direct",
 }
 FOREIGN = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "__PYVENV_LAUNCHER__")  # they point to another Python
 OWN = {"UV_PYTHON_DOWNLOADS": "never", "UV_SYSTEM_CERTS": "true", "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
@@ -165,6 +165,7 @@ def clean(folder: Path | None = None) -> dict[str, str]:
     variables = {name: value for name, value in os.environ.items() if name not in FOREIGN} | OWN
     if folder:
         variables["PATH"] = f"{folder / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        variables["MYPY_CACHE_DIR"] = str(ROOT / ".mypy_cache" / folder.name)  # one for each, or they undo each other's
     return variables
 
 

@@ -150,7 +150,7 @@ async def test_an_unknown_name_is_refused(shop: Database) -> None:
 
 async def test_what_is_no_entity_of_the_model_is_refused(shop: Database) -> None:
     """`update` and `delete` refuse an entity of another model and one that was never stored."""
-    team = await Teams(shop).get_one(1)
+    team: Any = await Teams(shop).get_one(1)
     for call in (Users(shop).update, Users(shop).delete):
         with pytest.raises(UsageError, match=r"^the key of User is id; got an entity of Team$"):
             await call(team)

@@ -16,6 +16,8 @@ from repo.engine.conditions import (
     KEYS,
     Condition,
     Key,
+    KeyLike,
+    Order,
     by_identities,
     by_identity,
     conditions,
@@ -58,7 +60,7 @@ class Reads(Generic[M]):
         """Where this repository's calls run."""
         refuse_hidden_loads(self._mapper)
 
-    async def get(self, key: Any, *, load: Any = None, lock: Lock | Mode | None = None) -> M | None:
+    async def get(self, key: KeyLike, *, load: Any = None, lock: Lock | Mode | None = None) -> M | None:
         """The entity with this primary key, or None; a composite key is a tuple.
 
         Args:
@@ -88,7 +90,7 @@ class Reads(Generic[M]):
 
         return await self.scope.look_up(Lookup((self.model, lookups.mark(load)), values, alone, together))
 
-    async def get_one(self, key: Any, *, load: Any = None, lock: Lock | Mode | None = None) -> M:
+    async def get_one(self, key: KeyLike, *, load: Any = None, lock: Lock | Mode | None = None) -> M:
         """The entity with this primary key.
 
         Raises:
@@ -99,7 +101,7 @@ class Reads(Generic[M]):
             raise not_found(self._mapper, [identity(self._mapper, key)])
         return entity
 
-    async def get_many(self, keys: Iterable[Any], *, load: Any = None, lock: Lock | Mode | None = None) -> list[M]:
+    async def get_many(self, keys: Iterable[KeyLike], *, load: Any = None, lock: Lock | Mode | None = None) -> list[M]:
         """The entities with these primary keys, in their order.
 
         Raises:
@@ -141,7 +143,7 @@ class Reads(Generic[M]):
         return await self._at_most_one("one_or_none", self._select(*where, load=load, lock=lock), lock)
 
     async def first(
-        self, *where: Condition, order_by: Any = None, load: Any = None, lock: Lock | Mode | None = None
+        self, *where: Condition, order_by: Order = None, load: Any = None, lock: Lock | Mode | None = None
     ) -> M | None:
         """The first entity in the order, or None; without an order, by primary key."""
         order = ordering(self._mapper, order_by)
@@ -151,7 +153,7 @@ class Reads(Generic[M]):
     async def all(
         self,
         *where: Condition,
-        order_by: Any = None,
+        order_by: Order = None,
         limit: int | None = None,
         offset: int | None = None,
         load: Any = None,
@@ -175,7 +177,7 @@ class Reads(Generic[M]):
     async def page(
         self,
         *where: Condition,
-        order_by: Any = None,
+        order_by: Order = None,
         limit: int = 50,
         after: str | None = None,
         before: str | None = None,
@@ -218,7 +220,7 @@ class Reads(Generic[M]):
     def stream(
         self,
         *where: Condition,
-        order_by: Any = None,
+        order_by: Order = None,
         load: Any = None,
         chunk: int = 1000,
     ) -> Stream[M]:

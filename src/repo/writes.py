@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from repo.engine import bulk, changes, entities, versions
 from repo.engine.conditions import (
     Condition,
+    KeyLike,
     check_names,
     conditions,
     identity,
@@ -97,7 +98,7 @@ class Writes(Reads[M]):
         count = await self._store_all(source, Intake(mapper, "add_many"), add, progress)
         return stored if returning else count
 
-    async def update(self, entity_or_key: Any, /, **values: Any) -> M:
+    async def update(self, entity_or_key: M | KeyLike, /, **values: Any) -> M:
         """Change one row, and give its entity.
 
         Of an entity, what was changed on it before is written as well, with its version checked;
@@ -175,7 +176,7 @@ class Writes(Reads[M]):
         async with self.scope.unit() as unit:
             return await self.using(unit)._write("update_many", lambda own: bulk.update(own, self._mapper, given))
 
-    async def delete(self, entity_or_key: Any, /) -> bool:
+    async def delete(self, entity_or_key: M | KeyLike, /) -> bool:
         """Delete one row by one DELETE: whether it was there.
 
         What refers to the row is up to the database: its foreign keys cascade, set NULL or refuse.

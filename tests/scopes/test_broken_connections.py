@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from sqlalchemy import event, func, insert, make_url, select, text
+from sqlalchemy import Executable, event, func, insert, make_url, select, text
 
 from repo import Database, gather
 from repo.dialects.postgresql import driver
@@ -107,7 +107,7 @@ async def test_killed_a_moment_ago(db: Database, remote: Database) -> None:
         (select(text("INSERT INTO scope_accounts VALUES (2, 'G', 0) RETURNING id").columns(Account.id).cte()), 1),
     ],
 )
-async def test_what_is_done_again(remote: Database, proxy: Proxy, statement: object, times: int) -> None:
+async def test_what_is_done_again(remote: Database, proxy: Proxy, statement: Executable, times: int) -> None:
     """A read of which the connection broke is done once more, if it is sure that it only reads; at most once."""
     sent: list[str] = []
 
@@ -117,7 +117,7 @@ async def test_what_is_done_again(remote: Database, proxy: Proxy, statement: obj
 
     event.listen(remote.engine.sync_engine, "before_cursor_execute", break_off)
     with pytest.raises(ConnectionLost):
-        await remote.scalars(statement)  # type: ignore[arg-type]  # each is a statement
+        await remote.scalars(statement)
     assert len(sent) == times
 
 

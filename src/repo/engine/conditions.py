@@ -1,9 +1,13 @@
 """What may be a filter, an order, a key and a name of a model; the nearly right is refused."""
 
 import difflib
+import enum
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, time
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     Boolean,
@@ -34,9 +38,14 @@ KEYS = 1000
 Condition = SQLColumnExpression[bool]
 """What a filter is to the type checker: an expression of SQLAlchemy that is true or false."""
 
+Order = SQLColumnExpression[Any] | Sequence[SQLColumnExpression[Any]] | None
+"""What an order is to the type checker."""
 
 Key = tuple[Any, ...]
 """The values of a primary key."""
+
+KeyLike = int | str | bytes | Decimal | date | time | UUID | enum.Enum | Key
+"""What a primary key is to the type checker. One of a type of your own is a tuple of it: ``get((UserId(1),))``."""
 
 
 def mapper_of(model: type[Any]) -> Mapper[Any]:
