@@ -1,9 +1,9 @@
-"""Models and repositories for the tests of the verbs, and what they count and open."""
+"""Models and repositories for the tests of the verbs, and what they open."""
 
 import enum
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -12,7 +12,6 @@ from sqlalchemy import (
     ARRAY,
     JSON,
     Computed,
-    Connection,
     FetchedValue,
     ForeignKey,
     Identity,
@@ -21,7 +20,6 @@ from sqlalchemy import (
     MetaData,
     Numeric,
     String,
-    event,
     func,
     literal,
 )
@@ -285,27 +283,3 @@ async def opened(db: Database, kind: str) -> AsyncIterator[Scope | AsyncSession]
     else:
         async with AsyncSession(db.engine, expire_on_commit=False) as session, session.begin():
             yield session
-
-
-@contextmanager
-def statements(db: Database) -> Iterator[list[str]]:
-    """The statements that the database's engine sends meanwhile, without those of transactions."""
-    sent: list[str] = []
-
-    def note(_connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.split(maxsplit=1)[0] not in {
-            "BEGIN",
-            "COMMIT",
-            "ROLLBACK",
-            "SAVEPOINT",
-            "RELEASE",
-            "PRAGMA",
-            "SET",
-        }:
-            sent.append(statement)
-
-    event.listen(db.engine.sync_engine, "before_cursor_execute", note)
-    try:
-        yield sent
-    finally:
-        event.remove(db.engine.sync_engine, "before_cursor_execute", note)

@@ -9,6 +9,7 @@ from sqlalchemy import func, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from repo import Database, MultipleFound, NotFound, Scope, UsageError
+from repo.testing import queries
 from tests.interleaved import before
 from tests.models import (
     SCOPES,
@@ -25,7 +26,6 @@ from tests.models import (
     Vehicle,
     Vehicles,
     opened,
-    statements,
     stocked,
 )
 
@@ -335,7 +335,7 @@ async def test_each_read_is_one_statement(shop: Database) -> None:
     }
     counts = {}
     for verb, read in reads.items():
-        with statements(shop) as sent:
+        with queries(shop) as sent:
             await read()
         counts[verb] = len(sent)
     assert counts == dict.fromkeys(reads, 1)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import aliased, joinedload, selectinload, undefer
 from repo import Database, NotFound, Scope, UsageError
 from repo.engine.conditions import mapper_of
 from repo.engine.loading import options
+from repo.testing import queries
 from tests.models import (
     SCOPES,
     Order,
@@ -21,7 +22,6 @@ from tests.models import (
     User,
     Users,
     opened,
-    statements,
     stocked,
 )
 
@@ -143,7 +143,7 @@ async def test_load_writes_nothing_and_keeps_changes(shop: Database) -> None:
     """`load` leaves what was changed on an entity as it is, unwritten."""
     ada = await Users(shop).get_one(1)
     ada.name = "Ada Lovelace"
-    with statements(shop) as sent:
+    with queries(shop) as sent:
         await Users(shop).load(ada, User.orders)
     assert [statement for statement in sent if not statement.startswith("SELECT")] == []
     assert (ada.name, len(ada.orders)) == ("Ada Lovelace", 2)

@@ -54,6 +54,8 @@ class Connections:
         self._numbers = itertools.count(1)
         self._idle: asyncio.Future[None] | None = None
         self._leases = 0
+        self.lent: set[AsyncConnection] = set()
+        """Those that somebody has now."""
 
     @asynccontextmanager
     async def lease(self, holder: Holder) -> AsyncIterator[AsyncConnection]:
@@ -101,9 +103,11 @@ class Connections:
         """A connection of the pool, which gets it back."""
         with connecting(self.where):
             connection = await _opened(self.engine.connect())
+        self.lent.add(connection)
         try:
             yield connection
         finally:
+            self.lent.discard(connection)
             await finish(self._close(connection))
 
     async def commit(self, sending: Coroutine[Any, Any, None], options: TransactionOptions, about: About) -> None:
