@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Select
+from sqlalchemy import Select, inspect
 
 from repo.errors import UsageError
 
@@ -30,6 +30,8 @@ class Lock:
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
             raise UsageError(f"a lock is one of {', '.join(get_args(Mode))}; not {self.mode!r}")
+        if others := [each for each in self.of if inspect(each, raiseerr=False) is None]:
+            raise UsageError(f"of= of a lock takes models, as in of=(User,); not {type(others[0]).__name__}")
         if self.skip_locked and self.nowait:
             raise UsageError("a lock either skips locked rows or refuses to wait for them, not both")
 
