@@ -8,6 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from sqlalchemy import (
     ARRAY,
     JSON,
@@ -309,3 +310,9 @@ def statements(db: Database) -> Iterator[list[str]]:
         yield sent
     finally:
         event.remove(db.engine.sync_engine, "before_cursor_execute", note)
+
+
+def needs_row_locks(db: Database) -> None:
+    """Skip the running test where a row cannot be locked against others."""
+    if db.dialect.one_writer:
+        pytest.skip("feature: several transactions write at a time, and lock rows against each other")

@@ -52,8 +52,8 @@ HOUSE = (
         "engine.locking",
         "engine",
     ),
-    *("scopes.call", "scopes.stream", "scopes.queue", "scopes.batching", "scopes.scope", "scopes.session"),
-    *("scopes.after_commit", "scopes.transaction", "scopes.snapshot", "scopes.replica"),
+    *("scopes.call", "scopes.stream", "scopes.queue", "scopes.batching", "scopes.adjacent", "scopes.scope"),
+    *("scopes.session", "scopes.after_commit", "scopes.transaction", "scopes.snapshot", "scopes.replica"),
     *("scopes.units", "scopes.once", "scopes"),
     *("types", "bound", "reads", "writes", "upserts", "repository", "database"),  # the face
     *("migrations", "testing", "pytest_plugin", ""),  # around it; "" is repo/__init__.py

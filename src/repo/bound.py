@@ -45,6 +45,7 @@ class Bound(Generic[M]):
             )
         self.scope: Scope = _as_scope(scope, type(self).__name__)
         """Where this repository's calls run."""
+        self._mapper: Mapper[M] = mapper_of(self.model)
         refuse_hidden_loads(self._mapper)
 
     def using(self, scope: Scope | AsyncSession) -> Self:
@@ -88,10 +89,6 @@ class Bound(Generic[M]):
         statement: Any = select(*columns).select_from(self.model) if columns else execution.whole(self._mapper)
         return cast(Select[Any], statement.where(*reach.where).options(*reach.options(all_models=True)))
 
-    @property
-    def _mapper(self) -> Mapper[M]:
-        return mapper_of(self.model)
-
     def _reach(self) -> Reach:
         """The rows that this repository reaches now."""
         if not self._is_scoped:
@@ -129,7 +126,13 @@ class Bound(Generic[M]):
 
     async def _read(self, verb: str, work: Callable[[Session], T], lock: Lock | Mode | None = None) -> T:
         """Let the scope do a piece of reading."""
-        if lock is not None and not self.scope.keeps_locks:
+        return await self.scope.perform(self._call(verb, work, lock))
+
+    def _call(self, verb: str, work: Callable[[Session], T], lock: Lock | Mode | None = None) -> Call[T]:
+        """A piece of reading, before which is written what is pending if it locks."""
+        if lock is None:
+            return Call(verb, work, metadata=metadata_of(self._mapper))
+        if not self.scope.keeps_locks:
             raise UsageError(
                 f"{verb} with lock= needs a transaction that keeps the lock; here it would be gone with the "
                 "call: async with db.transaction() as tx, and the repository over tx"
@@ -139,9 +142,7 @@ class Bound(Generic[M]):
             versions.flush(own)
             return work(own)
 
-        locking = lock is not None
-        call = Call(verb, flushed if locking else work, writes=locking, metadata=metadata_of(self._mapper))
-        return await self.scope.perform(call)
+        return Call(verb, flushed, writes=True, metadata=metadata_of(self._mapper))
 
     async def _read_at_once(
         self, verb: str, work: Callable[[Session], T], parts: int, lock: Lock | Mode | None = None

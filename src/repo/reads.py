@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, TypeVar, cast, overload
 
 from sqlalchemy import ScalarResult, Select, func, literal, select
@@ -10,7 +9,7 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Session
 
 from repo.bound import Bound, M
-from repo.engine import execution, loading, lookups
+from repo.engine import execution, loading, locking, lookups
 from repo.engine.conditions import (
     KEYS,
     Condition,
@@ -19,7 +18,6 @@ from repo.engine.conditions import (
     by_identity,
     identity,
     in_parts,
-    metadata_of,
     not_found,
     ordering,
     terms,
@@ -30,7 +28,6 @@ from repo.errors import MultipleFound, NotFound, UsageError
 from repo.gather import gather
 from repo.pagination import Page, paging, with_key
 from repo.scopes.batching import Lookup
-from repo.scopes.call import Call
 from repo.scopes.stream import Stream
 
 T = TypeVar("T")
@@ -54,21 +51,26 @@ class Reads(Bound[M]):
             UsageError: there is no transaction to hold the lock.
         """
         values, reach = identity(self._mapper, key), self._reach()
-        if lock is not None:
-            return await self._read("get", self._finding(reach, values, load, lock), lock)
-        alone = Call("get", self._finding(reach, values, load), metadata=metadata_of(self._mapper))
+        alone = self._call("get", self._finding(reach, values, load, lock), lock)
         if not lookups.shareable(self._mapper, values):
             return await self.scope.perform(alone)
-
-        def together(keys: Sequence[Key]) -> Call[list[M | None]]:
-            work = partial(lookups.find, mapper=self._mapper, select=select_of, keys=keys)
-            return Call("get", work, metadata=metadata_of(self._mapper))
-
-        def select_of(keys: Sequence[Key]) -> Select[Any]:
-            return self._select(by_identities(self._mapper, keys), load=load, reach=reach)
-
-        like = (self.model, lookups.mark(load), reach.mark(others=self._brings_others(load)))
-        return await self.scope.look_up(Lookup(like, values, alone, together))
+        finder = lookups.Finder(
+            self._mapper,
+            lambda keys: self._among(reach, keys, load, lock),
+            lambda own, key: self._finding(reach, key, load, lock)(own),
+            always=load is not None or lock is not None or self._is_scoped,
+        )
+        find = finder.detached if self.scope.detaches else finder.attached
+        like = (lookups.mark(load), locking.mark(lock), reach.mark(others=self._brings_others(load)))
+        return await self.scope.look_up(
+            Lookup(
+                ("get", self.model, *like),
+                values,
+                alone,
+                lambda keys: self._call("get", lambda own: find(own, keys), lock),
+                is_known=lambda own: finder.is_known(own, values),
+            )
+        )
 
     async def get_one(self, key: Any, *, load: Any = None, lock: Lock | Mode | None = None) -> M:
         """The entity with this primary key.
@@ -284,6 +286,11 @@ class Reads(Bound[M]):
             return lambda own: own.get(self.model, key, options=whole)
         statement = self._select(by_identity(self._mapper, key), load=load, lock=lock, reach=reach)
         return lambda own: own.scalars(statement).unique().one_or_none()
+
+    def _among(self, reach: Reach, keys: Sequence[Key], load: Any, lock: Lock | Mode | None) -> Select[Any]:
+        """The rows with these keys. Whoever locks several locks them in the same order, and nobody in a circle."""
+        statement = self._select(by_identities(self._mapper, keys), load=load, lock=lock, reach=reach)
+        return statement if lock is None else statement.order_by(*self._mapper.primary_key)
 
     async def _at_most_one(self, verb: str, statement: Select[Any], lock: Lock | Mode | None) -> M | None:
         two = statement.limit(2)

@@ -50,14 +50,6 @@ class Tokens(Repository[Token]): ...
 class Codes(Repository[Code]): ...
 
 
-@pytest.fixture
-async def bank(db: Database, accounts: Accounts) -> Database:
-    """A hundred accounts, numbered from 1, with an entry each."""
-    await accounts.add_many({"id": n, "owner": f"owner {n}", "balance": n} for n in range(1, 101))
-    await Entries(db).add_many({"id": n, "account_id": n, "amount": n} for n in range(1, 101))
-    return db
-
-
 @pytest.fixture(params=["Database", "Snapshot"])
 async def scope(request: pytest.FixtureRequest, bank: Database) -> AsyncIterator[Scope]:
     """The scopes that have no session of their own."""

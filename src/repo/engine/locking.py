@@ -1,5 +1,6 @@
 """Row locks that a read takes, held until its transaction ends."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -36,7 +37,7 @@ class Lock:
 
 def locked(statement: Select[Any], lock: Lock | Mode) -> Select[Any]:
     """The statement with the lock; it reads afresh what the session knows already."""
-    wanted = lock if isinstance(lock, Lock) else Lock(lock)
+    wanted = _whole(lock)
     return statement.with_for_update(
         read=wanted.mode == "share",
         key_share=wanted.mode == "no_key_update",
@@ -44,3 +45,16 @@ def locked(statement: Select[Any], lock: Lock | Mode) -> Select[Any]:
         nowait=wanted.nowait,
         of=wanted.of or None,
     ).execution_options(populate_existing=True)
+
+
+def mark(lock: Lock | Mode | None) -> Hashable:
+    """What is the same for the same lock, of which parts may compare to an expression."""
+    if lock is None:
+        return None
+    wanted = _whole(lock)
+    return wanted.mode, wanted.skip_locked, wanted.nowait, tuple(map(id, wanted.of))
+
+
+def _whole(lock: Lock | Mode) -> Lock:
+    """A lock that was given by its mode alone, with all that belongs to it."""
+    return lock if isinstance(lock, Lock) else Lock(lock)

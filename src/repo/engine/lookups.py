@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select
+from sqlalchemy import Select, inspect
 from sqlalchemy.orm import Mapper, Session
 
-from repo.engine.conditions import Key
+from repo.engine.conditions import KEYS, Key
 
 _BITS = {"integer": 32, "INTEGER": 32, "big_integer": 64, "BIGINT": 64, "small_integer": 16, "SMALLINT": 16}
 _TEXTS = ("string", "text", "unicode", "unicode_text", "VARCHAR", "TEXT")
@@ -40,25 +41,82 @@ def mark(load: Any) -> Hashable:
     return tuple(map(mark, load)) if isinstance(load, list | tuple) else id(load)
 
 
-def find(own: Session, mapper: Mapper[Any], select: Callable[[Sequence[Key]], Select[Any]], keys: Sequence[Key]) -> Any:
-    """The entity of each key, or None, as a list; for the same key twice, two entities.
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """Finds rows of a model by key, each for a caller of its own.
 
-    Args:
-        own: a session that has nothing else to do; the entities come back detached.
-        mapper: the model's.
-        select: makes the statement for some keys.
-        keys: what ``shareable`` says may be asked for together.
+    Its functions take a ``Session`` and run inside SQLAlchemy's greenlet.
     """
-    found: list[Any | None] = [None] * len(keys)
-    for places in _rounds(keys):
-        read = _read(own, mapper, select, [keys[place] for place in places])
-        for place in places:
-            found[place] = read.get(keys[place])
-            if found[place] is None and any(isinstance(value, str) for value in keys[place]):
-                # A column may compare texts in a way of its own, without regard to case for one.
-                found[place] = own.scalars(select([keys[place]])).unique().one_or_none()
-        own.expunge_all()
-    return found
+
+    mapper: Mapper[Any]
+    select: Callable[[Sequence[Key]], Select[Any]]
+    """Makes the statement for some keys, which are such as may be asked for together."""
+    one: Callable[[Session, Key], Any]
+    """Finds a row by itself, or None."""
+    always: bool
+    """Whether a row is asked for even if the session has its entity."""
+
+    def detached(self, own: Session, keys: Sequence[Key]) -> list[Any]:
+        """The entity of each key, or None; for the same key twice, two entities.
+
+        Args:
+            own: a session that has nothing else to do; the entities come back detached.
+            keys: one for each caller.
+        """
+        found: list[Any | None] = [None] * len(keys)
+        for places in _rounds(keys):
+            read = self._read(own, [keys[place] for place in places])
+            own.expunge_all()
+            for place in places:
+                key = keys[place]
+                found[place] = read.get(key)
+                if found[place] is None and _has_text(key):
+                    found[place] = self.one(own, key)
+                    own.expunge_all()
+        return found
+
+    def attached(self, own: Session, keys: Sequence[Key]) -> list[Any]:
+        """The entity of each key, or None, as the session has it: one for a row.
+
+        Args:
+            own: a session that goes on; it gives what it has without a statement.
+            keys: one for each caller.
+        """
+        distinct = list(dict.fromkeys(keys))
+        known = {key for key in distinct if self.is_known(own, key)}
+        unknown = [key for key in distinct if key not in known]
+        found = self._read(own, unknown) if unknown else {}
+        for key in distinct:
+            if key not in found and (key in known or _has_text(key) or self._has_expired(own, key)):
+                found[key] = self.one(own, key)
+        return [found.get(key) for key in keys]
+
+    def is_known(self, own: Session, key: Key) -> bool:
+        """Whether a session gives what belongs to a key without a statement."""
+        if self.always or self.mapper.always_refresh:
+            return False
+        entity = own.identity_map.get(self.mapper.identity_key_from_primary_key(key))
+        return entity is not None and not inspect(entity).expired
+
+    def _read(self, own: Session, keys: Sequence[Key]) -> dict[Key, Any]:
+        """The entities that there are, by key.
+
+        One key is repeated until their number is a power of two: each number makes another text of the
+        statement, which SQLAlchemy, the driver and the server would have to keep.
+        """
+        size = min(1 << (len(keys) - 1).bit_length(), KEYS)
+        padded = [*keys, *[keys[-1]] * (size - len(keys))]
+        entities = own.scalars(self.select(padded)).unique()
+        return {tuple(self.mapper.primary_key_from_instance(entity)): entity for entity in entities}
+
+    def _has_expired(self, own: Session, key: Key) -> bool:
+        """Whether a session has an entity that it lets go when the row proves to be gone."""
+        return not self.always and self.mapper.identity_key_from_primary_key(key) in own.identity_map
+
+
+def _has_text(key: Key) -> bool:
+    """Whether a column may compare the key in a way of its own, without regard to case for one."""
+    return any(isinstance(value, str) for value in key)
 
 
 def _rounds(keys: Sequence[Key]) -> Iterator[list[int]]:
@@ -71,15 +129,3 @@ def _rounds(keys: Sequence[Key]) -> Iterator[list[int]]:
         rounds[seen[key]].append(place)
         seen[key] += 1
     yield from rounds
-
-
-def _read(
-    own: Session, mapper: Mapper[Any], select: Callable[[Sequence[Key]], Select[Any]], keys: list[Key]
-) -> dict[Key, Any]:
-    """The entities that there are, by key.
-
-    One key is repeated until their number is a power of two: each number makes another text of the
-    statement, which SQLAlchemy, the driver and the server would have to keep.
-    """
-    padded = keys + keys[-1:] * ((1 << (len(keys) - 1).bit_length()) - len(keys))
-    return {tuple(mapper.primary_key_from_instance(entity)): entity for entity in own.scalars(select(padded)).unique()}

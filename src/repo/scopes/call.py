@@ -42,8 +42,9 @@ def name_of(function: Any) -> str:
 class Performer(Protocol):
     """Whatever does calls: a scope."""
 
-    async def perform(self, call: Call[Any]) -> Any:
+    async def perform(self, call: Call[T]) -> T:
         """Do a piece of work."""
+        raise NotImplementedError
 
 
 _numbers = itertools.count(1)

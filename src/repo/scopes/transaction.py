@@ -37,7 +37,9 @@ from repo.errors import (
     UsageError,
 )
 from repo.gather import finish
+from repo.scopes.adjacent import Adjacent
 from repo.scopes.after_commit import AfterCommit
+from repo.scopes.batching import Lookup
 from repo.scopes.call import Call, calling
 from repo.scopes.queue import Level, Queue, refuse_abandoned
 from repo.scopes.scope import Scope
@@ -82,6 +84,7 @@ class Transaction(Scope):
         self.dialect = connections.dialect
         self._connections = connections
         self._queue = Queue("transaction")
+        self._adjacent = Adjacent(self._queue, connections.counts)
         self._state = State.NEW
         self._committed = False
         self._unknown = False  # whether it is committed
@@ -143,6 +146,9 @@ class Transaction(Scope):
                 await self._connect()
                 trace.connected(self._number)
                 return await self._run(call.work)
+
+    async def look_up(self, lookup: Lookup[T]) -> T:
+        return await self._adjacent.look_up(self, lookup, self.session.sync_session)
 
     def unit(self) -> AbstractAsyncContextManager[Scope]:
         return self.savepoint()
