@@ -1,6 +1,6 @@
 """The verbs that read."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, cast, overload
 
@@ -264,13 +264,30 @@ class Reads(Bound[M]):
         many = [cast(M, entities)] if single else list(cast(Sequence[M], entities))
         for entity in many:
             self._check_stored(entity)
-        if many:
-            reach = self._reach()
-            options = [*wanted, *reach.options()]
-            await self._read_at_once(
-                "load", lambda own: loading.load(own, self._mapper, many, options, reach.where), -(-len(many) // KEYS)
-            )
+        if many and (gone := await self._load(many, wanted, lookups.mark(paths))):
+            raise not_found(self._mapper, gone)
         return entities
+
+    async def _load(self, entities: Sequence[M], wanted: Sequence[Any], mark: Hashable) -> list[Key]:
+        """Load relationships, together with others who load the same; the keys of entities whose rows are gone."""
+        reach = self._reach()
+        loader = loading.Loader(self._mapper, [*wanted, *reach.options()], reach.where)
+        load = loader.apart if self.scope.detaches else loader.shared
+
+        def alone(own: Session) -> list[Key]:
+            return load(own, [entities])[0]
+
+        if len(entities) > KEYS:
+            return await self._read_at_once("load", alone, -(-len(entities) // KEYS))
+        return await self.scope.look_up(
+            Lookup(
+                ("load", self.model, mark, reach.mark(others=True)),
+                entities,
+                self._call("load", alone),
+                lambda asked: self._call("load", lambda own: load(own, asked)),
+                size=len(entities),
+            )
+        )
 
     def _counting(self, where: Sequence[Condition], reach: Reach) -> Callable[[Session], int]:
         """The work that counts the rows that meet the conditions."""
