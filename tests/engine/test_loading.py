@@ -6,8 +6,10 @@ from itertools import product
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased, joinedload, make_transient_to_detached, selectinload, undefer
+from sqlalchemy.util import await_only
 
 from repo import Database, NotFound, Scope, UsageError, gather
 from repo.engine.conditions import mapper_of
@@ -266,6 +268,26 @@ async def test_many_loads_are_split(shop: Database) -> None:
         await gather(*(Users(shop).load(part, User.team) for part in parts))
     assert all(user.team is None or user.team.name for user in everyone)
     assert sum("FROM users" in statement for statement in sent) == 2 + 2
+
+
+@pytest.mark.parametrize("kind", ["database", "snapshot"])
+async def test_loads_of_other_relationships_run_at_once(shop: Database, kind: str) -> None:
+    """Gathered loads of different relationships have a connection each: all can be asked before any is answered."""
+    asked = asyncio.Barrier(2)
+
+    def wait(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "FROM orders" in statement or "FROM teams" in statement:
+            await_only(asked.wait())
+
+    everyone = await Users(shop).all()
+    async with opened(shop, kind) as scope, asyncio.timeout(30):
+        users = Users(scope)
+        event.listen(shop.engine.sync_engine, "before_cursor_execute", wait)
+        try:
+            await gather(users.load(everyone, User.orders), users.load(everyone, User.team))
+        finally:
+            event.remove(shop.engine.sync_engine, "before_cursor_execute", wait)
+    assert [(len(user.orders), user.team is None) for user in everyone] == [(2, False), (0, False), (0, True)]
 
 
 async def test_load_refuses_what_it_cannot_load(shop: Database) -> None:

@@ -147,17 +147,16 @@ def _complete(entity: Any, read: Any, done: set[int]) -> None:
     if entity is read or id(entity) in done:
         return
     done.add(id(entity))
-    state = inspect(entity)
-    for name, value in dict(inspect(read).dict).items():
-        relationship = state.mapper.relationships.get(name)
-        if name in state.unloaded:
-            loaded = _members(value) if relationship is not None and relationship.uselist else value
-            set_committed_value(entity, name, loaded)
-        elif relationship is not None:
-            mine = {inspect(member).key: member for member in _members(state.dict[name])}
-            for member in _members(value):
-                if (same := mine.get(inspect(member).key)) is not None:
-                    _complete(same, member, done)
+    state, found = inspect(entity), inspect(read).dict
+    unloaded, relationships = state.unloaded, state.mapper.relationships
+    for name in unloaded & found.keys():
+        is_collection = name in relationships and relationships[name].uselist
+        set_committed_value(entity, name, _members(found[name]) if is_collection else found[name])
+    for name in (found.keys() - unloaded).intersection(relationships.keys()):
+        mine = {inspect(member).key: member for member in _members(state.dict[name])}
+        for member in _members(found[name]):
+            if (same := mine.get(inspect(member).key)) is not None:
+                _complete(same, member, done)
 
 
 def _members(value: Any) -> list[Any]:
