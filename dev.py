@@ -35,6 +35,7 @@ PINS = {
     "oldest": "--all-extras --group build --group examples --group tests --resolution lowest-direct",
 }
 FOREIGN = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "__PYVENV_LAUNCHER__")  # they point to another Python
+SLOW = ("PYTHONDONTWRITEBYTECODE",)  # each of the many processes would compile everything anew
 OWN = {"UV_PYTHON_DOWNLOADS": "never", "UV_SYSTEM_CERTS": "true", "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
 
 
@@ -162,7 +163,7 @@ def become(pins: str, *arguments: str) -> NoReturn:
 
 def clean(folder: Path | None = None) -> dict[str, str]:
     """The variables for a program, of which nothing points to another Python; `folder` comes first on its PATH."""
-    variables = {name: value for name, value in os.environ.items() if name not in FOREIGN} | OWN
+    variables = {name: value for name, value in os.environ.items() if name not in FOREIGN + SLOW} | OWN
     if folder:
         variables["PATH"] = f"{folder / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     return variables
