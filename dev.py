@@ -5,6 +5,7 @@
     python3 dev.py test --matrix      run the tests on every Python found, with the newest and the oldest dependencies
     python3 dev.py test [options]     run pytest with these options, on this Python
     python3 dev.py docs               write the page of docs/ anew that is made from the tests
+    python3 dev.py bench [options]    measure `repo` beside the drivers and other libraries (see benchmarks/README.md)
     python3 dev.py pin                write requirements/ anew from pyproject.toml (needs uv)
 
 The environments are in .venv/, one for each requirement file and Python; uv makes them where it is on PATH, else pip.
@@ -32,6 +33,7 @@ FAILED = "pytest --last-failed --last-failed-no-failures none"
 PINS = {
     "report": "--extra postgresql --extra migrations --group build --group examples",
     "newest": "--all-extras --group build --group examples --group tests --group checks",
+    "benchmarks": "--all-extras --group build --group benchmarks",
     "oldest": "--all-extras --group build --group examples --group tests --resolution lowest-direct",
 }
 FOREIGN = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "__PYVENV_LAUNCHER__")  # they point to another Python
@@ -70,6 +72,9 @@ def main(command: str = "--help", *options: str) -> int:
     if command == "docs":
         os.chdir(ROOT)
         return become("newest", "-m", "tests.mistakes.page")
+    if command == "bench":
+        os.chdir(ROOT)
+        return become("benchmarks", "-m", "benchmarks", *options)
     if command == "pin":
         return pin()
     print(__doc__)
