@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from benchmarks.contenders.converters import PRAGMAS
 from benchmarks.schema import ROOT, TABLE, Model, Values, parsed
 from repo.testing import postgres_url
 
-NAME = "repo_benchmark"
+NAME = f"repo_benchmark_{os.getpid()}"
 
 
 class Store(Protocol):

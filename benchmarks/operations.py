@@ -3,13 +3,13 @@
 import asyncio
 import gc
 import random
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from benchmarks.contenders import Contender
 from benchmarks.schema import LEVELS, Model, Values, canonical, next_level
+from benchmarks.turns import Clock
 
 T = TypeVar("T")
 
@@ -51,12 +51,19 @@ class Outcome:
 
     seconds: float = 0.0
     rows: int = 0
+    cpu_seconds: float = 0.0
+    """Of the contender's process, with all of its threads."""
     error: str = ""
 
     @property
     def microseconds(self) -> float:
         """For each row."""
         return self.seconds / self.rows * 1e6
+
+    @property
+    def cpu_microseconds(self) -> float:
+        """For each row."""
+        return self.cpu_seconds / self.rows * 1e6
 
 
 class WrongResult(Exception):
@@ -97,12 +104,13 @@ def shares(items: Sequence[T], tasks: int) -> list[Sequence[T]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-async def _timed(work: Sequence[Coroutine[Any, Any, T]]) -> tuple[float, list[T]]:
-    """The seconds that all of it takes together, without the garbage of what was before."""
+async def _timed(work: Sequence[Coroutine[Any, Any, T]], rows: Callable[[list[T]], int]) -> tuple[Outcome, list[T]]:
+    """How long all of it takes together, without the garbage of what was before."""
     gc.collect()
-    start = time.perf_counter()
+    clock = Clock()
     results = await asyncio.gather(*work)
-    return time.perf_counter() - start, results
+    seconds, cpu_seconds = clock.seconds()
+    return Outcome(seconds, rows(results), cpu_seconds), results
 
 
 async def _insert(contender: Contender, model: Model, job: Job) -> Outcome:
@@ -113,8 +121,8 @@ async def _insert(contender: Contender, model: Model, job: Job) -> Outcome:
         "insert-bulk": contender.insert_bulk,
     }
     verb = verbs[job.operation]
-    seconds, _ = await _timed([verb(share) for share in shares(rows, job.concurrency)])
-    return Outcome(seconds, len(rows))
+    outcome, _ = await _timed([verb(share) for share in shares(rows, job.concurrency)], lambda _: len(rows))
+    return outcome
 
 
 async def _change(contender: Contender, model: Model, job: Job) -> Outcome:
@@ -128,17 +136,18 @@ async def _change(contender: Contender, model: Model, job: Job) -> Outcome:
             work.append(contender.update_partial(mine, [next_level(row["level"]) for row in rows]))
         else:
             work.append(contender.delete(mine))
-    seconds, _ = await _timed(work)
-    return Outcome(seconds, len(objects))
+    outcome, _ = await _timed(work, lambda _: len(objects))
+    return outcome
 
 
 async def _read(contender: Contender, model: Model, job: Job) -> Outcome:
     calls = _reads(contender, model, job)
-    seconds, found = await _timed([_in_turn(share) for share in shares(calls, job.concurrency)])
+    work = [_in_turn(share) for share in shares(calls, job.concurrency)]
+    outcome, found = await _timed(work, lambda found: sum(count for count, _, _ in found))
     check = Check(contender, model, job)
     for _, last, asked in found:
         check.compare(last, asked)
-    return Outcome(seconds, sum(count for count, _, _ in found))
+    return outcome
 
 
 Call = tuple[Callable[..., Awaitable[Any]], tuple[Any, ...]]

@@ -1,7 +1,7 @@
 """All contenders in turn, operation by operation and round by round."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.contenders import CONTENDERS
@@ -9,6 +9,7 @@ from benchmarks.databases import Store, opened
 from benchmarks.operations import CHANGES, INSERTS, Job, Outcome, WrongResult, expected
 from benchmarks.progress import Progress
 from benchmarks.schema import Model, Values, canonical
+from benchmarks.turns import rotated
 from benchmarks.workers import Worker, started
 
 
@@ -46,11 +47,9 @@ class Measured:
     operation: str
     contender: str
     samples: list[float] = field(default_factory=list)
+    cpu_samples: list[float] = field(default_factory=list)
+    """Microseconds of the contender's process on a processor, which a busy machine lengthens less."""
     errors: list[str] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """For a file."""
-        return asdict(self)
 
 
 def measure(plan: Plan, progress: Progress) -> Iterator[list[Measured]]:
@@ -86,26 +85,21 @@ def _rounds(plan: Plan, course: Course, concurrency: int, progress: Progress) ->
             job = Job(operation, plan.rows, concurrency, seed=turn)
             for name in rotated(list(course.workers), turn + number):
                 progress.step(f"{store.dialect}, {model.name}, {concurrency} tasks, {operation}, {name}")
-                outcome = _once(course, course.workers[name], job)
+                outcome = once(course, course.workers[name].run, job)
                 result = results[operation, name]
                 if outcome.error:
                     result.errors.append(outcome.error)
                 elif turn > 0:
                     result.samples.append(outcome.microseconds)
+                    result.cpu_samples.append(outcome.cpu_microseconds)
     return list(results.values())
 
 
-def rotated(names: Sequence[str], turn: int) -> list[str]:
-    """The names in turn, beginning with another one each time."""
-    start = turn % len(names)
-    return [*names[start:], *names[:start]]
-
-
-def _once(course: Course, worker: Worker, job: Job) -> Outcome:
+def once(course: Course, run: Callable[[Job], Outcome], job: Job) -> Outcome:
     """The operation on the same rows as for every other contender; an error if the table is not as it must be then."""
     model = course.model
     course.store.fill(model, [] if job.operation in INSERTS else model.stored(job.rows))
-    outcome = worker.run(job)
+    outcome = run(job)
     if outcome.error or job.operation not in (*INSERTS, *CHANGES):
         return outcome
     found, wanted = course.store.rows(model), expected(model, job)

@@ -2,13 +2,13 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
 from benchmarks.contenders import CONTENDERS
+from benchmarks.loops import loop_factory
 from benchmarks.operations import Job, Outcome, execute
 from benchmarks.schema import Model
 
@@ -70,7 +70,7 @@ def _serve(pipe: Connection, name: str, url: str, model: Model, uvloop: bool) ->
     """The process: do what comes through the pipe, one after another, until None comes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     contender = CONTENDERS[name].make()
-    with asyncio.Runner(loop_factory=_loop_factory(uvloop)) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(uvloop)) as runner:
         try:
             runner.run(contender.open(url, model))
         except Exception as error:
@@ -84,11 +84,3 @@ def _serve(pipe: Connection, name: str, url: str, model: Model, uvloop: bool) ->
             pass
         finally:
             runner.run(contender.close())
-
-
-def _loop_factory(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """What makes the loop; None is Python's own way."""
-    if not uvloop:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = import_module("uvloop").new_event_loop
-    return factory

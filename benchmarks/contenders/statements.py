@@ -27,6 +27,7 @@ class Statements:
         self.by_key = f"{read} WHERE id = {one}"
         self.of_level = f"{read} WHERE level = {one}"
         self.some_of_level = f"{read} WHERE level = {one} LIMIT {two} OFFSET {three}"
+        self.all_rows = read
         self.all_but_roots = f"{read} WHERE level <> {ROOT} ORDER BY id"
         self.update = f"UPDATE {TABLE} SET {changes} WHERE id = {one}"
         self.update_level = f"UPDATE {TABLE} SET level = {two} WHERE id = {one}"
