@@ -68,7 +68,7 @@ def lines(measurements: Sequence[Sequence[Figure]]) -> str:
             y = top + 50 + LINE * number
             parts.append(f'<rect x="{x}" y="{y - 9}" width="14" height="4" fill="{COLOURS[number]}"/>')
             parts.append(_text(x + 20, y, way))
-            right = max(right, x + 200)
+            right = max(right, x + 230)
         top += PANEL + 100
     return _svg(right, top, parts)
 

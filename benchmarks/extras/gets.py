@@ -31,7 +31,7 @@ class Gets:
             "repo, one by one": self._one_by_one,
             "repo, gathered": self._gathered,
             "driver, one by one": self._by_driver,
-            "session, one IN": self._by_session,
+            "session, one SELECT": self._by_session,
         }
         return [Way(name, way, size, "repo, one by one") for name, way in ways.items()]
 
