@@ -5,6 +5,7 @@
     python3 dev.py test --matrix      run the tests on every Python found, with the newest and the oldest dependencies
     python3 dev.py test [options]     run pytest with these options, on this Python
     python3 dev.py docs               write the page of docs/ anew that is made from the tests
+    python3 dev.py bench [options]    measure `repo` beside the drivers and other libraries (see benchmarks/README.md)
     python3 dev.py pin                write requirements/ anew from pyproject.toml (needs uv)
 
 The environments are in .venv/, one for each requirement file and Python; uv makes them where it is on PATH, else pip.
@@ -31,10 +32,12 @@ TESTS = f"pytest --numprocesses {min(2 * (os.cpu_count() or 1), 8)}"  # half of 
 FAILED = "pytest --last-failed --last-failed-no-failures none"
 PINS = {
     "report": "--extra postgresql --extra migrations --group build --group examples",
-    "newest": "--all-extras --group build --group examples --group tests --group checks",
-    "oldest": "--all-extras --group build --group examples --group tests --resolution lowest-direct",
+    "newest": "--all-extras --group build --group examples --group tests --group typing --group checks",
+    "oldest": "--all-extras --group build --group examples --group tests --group typing --resolution lowest-direct",
+    "benchmarks": "--all-extras --group build --group benchmarks",
 }
 FOREIGN = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "__PYVENV_LAUNCHER__")  # they point to another Python
+SLOW = ("PYTHONDONTWRITEBYTECODE",)  # each of the many processes would compile everything anew
 OWN = {"UV_PYTHON_DOWNLOADS": "never", "UV_SYSTEM_CERTS": "true", "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
 
 
@@ -70,6 +73,9 @@ def main(command: str = "--help", *options: str) -> int:
     if command == "docs":
         os.chdir(ROOT)
         return become("newest", "-m", "tests.mistakes.page")
+    if command == "bench":
+        os.chdir(ROOT)
+        return become("benchmarks", "-m", "benchmarks", *options)
     if command == "pin":
         return pin()
     print(__doc__)
@@ -162,9 +168,10 @@ def become(pins: str, *arguments: str) -> NoReturn:
 
 def clean(folder: Path | None = None) -> dict[str, str]:
     """The variables for a program, of which nothing points to another Python; `folder` comes first on its PATH."""
-    variables = {name: value for name, value in os.environ.items() if name not in FOREIGN} | OWN
+    variables = {name: value for name, value in os.environ.items() if name not in FOREIGN + SLOW} | OWN
     if folder:
         variables["PATH"] = f"{folder / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        variables["MYPY_CACHE_DIR"] = str(ROOT / ".mypy_cache" / folder.name)  # one for each, or they undo each other's
     return variables
 
 

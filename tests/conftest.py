@@ -1,29 +1,60 @@
 """The databases of the tests: every test that asks for one gets its own, on SQLite and on a real Postgres."""
 
 import asyncio
-import shutil
+import os
 import sqlite3
-import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import tempfile
+from collections.abc import AsyncIterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncSession
+from xdist.scheduler import LoadScopeScheduling
 
 from repo import Database, Scope
-from repo.testing import PostgresUnavailable, postgres_url
+from repo.testing import PostgresUnavailable
+from tests.databases import DATABASES, ask, drop_left
 from tests.models import WRITING_SCOPES, Document, Documents, opened, stocked
 from tests.proxy import Proxy, in_front_of
+
+MEMORY = Path("/dev/shm")  # where Linux has a file system in memory
+ROOM = 2 * 2**30  # bytes; the tests need less than half of it
+FLIGHTS = ("tests/examples/test_loaded.py", "tests/examples/test_command.py::test_from_nothing")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Each process gets one test after another; those that need all of the flights are done by one."""
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = lambda nodeid: FLIGHTS[0] if nodeid.startswith(FLIGHTS) else nodeid
+    return scheduler
+
+
+def pytest_configure() -> None:
+    """Databases and other temporary files are in memory, where there is room: on a disk most of the time is its."""
+    if "TMPDIR" not in os.environ and _has_room(MEMORY):
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+def _has_room(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    system = os.statvfs(folder)
+    return system.f_bavail * system.f_frsize > ROOM and not system.f_flag & os.ST_NOEXEC
+
+
+@pytest.hookimpl(trylast=True)  # the fixtures of a session that was cut short end in this hook, too
+def pytest_sessionfinish() -> None:
+    """Nothing is left on a server that was there before."""
+    drop_left()
 
 
 def pytest_report_header() -> str:
     """What is tested, in the first lines of the output; without a Postgres there is no test run."""
     try:
-        server = asyncio.run(_ask("SHOW server_version"))
+        server = asyncio.run(ask("SHOW server_version"))
     except (PostgresUnavailable, OSError, asyncpg.PostgresError) as error:
         raise pytest.UsageError(str(error)) from error
     libraries = ", ".join(f"{name} {version(name)}" for name in ("sqlalchemy", "aiosqlite", "asyncpg"))
@@ -35,18 +66,6 @@ async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[s
     """The URL of a fresh, empty database, which is gone after the test."""
     async with DATABASES[request.param](tmp_path) as made:
         yield made
-
-
-@asynccontextmanager
-async def copied(url: str, folder: Path) -> AsyncIterator[str]:
-    """The URL of a copy of a database that nobody uses, which is gone after the block."""
-    original = make_url(url)
-    if original.get_backend_name() == "postgresql":
-        async with _postgres_database(folder, original.database) as made:
-            yield made
-    else:
-        copy = shutil.copy(str(original.database), folder / "copy.db")
-        yield original.set(database=str(copy)).render_as_string()
 
 
 @pytest.fixture
@@ -78,37 +97,3 @@ async def scope(request: pytest.FixtureRequest, shop: Database) -> AsyncIterator
     """Each kind of scope that writes, over the shop."""
     async with opened(shop, request.param) as scope:
         yield scope
-
-
-@asynccontextmanager
-async def _sqlite_database(folder: Path) -> AsyncIterator[str]:
-    yield f"sqlite+aiosqlite:///{folder / 'test.db'}"
-
-
-@asynccontextmanager
-async def _postgres_database(_folder: Path, original: str | None = "template0") -> AsyncIterator[str]:
-    """Copying template0 as files takes 15 ms, half of what the WAL strategy takes."""
-    name = f"test_{uuid.uuid4().hex}"
-    server = make_url(postgres_url())
-    await _ask(f"CREATE DATABASE {name} TEMPLATE {original} STRATEGY file_copy")
-    try:
-        yield server.set(database=name).render_as_string(hide_password=False)
-    finally:
-        await _ask(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-async def _ask(statement: str) -> str | None:
-    """Run one statement on the server itself; the first value of its answer."""
-    url = make_url(postgres_url()).set(drivername="postgresql")
-    connection = await asyncpg.connect(url.render_as_string(hide_password=False))
-    try:
-        answer: str | None = await connection.fetchval(statement)
-        return answer
-    finally:
-        await connection.close()
-
-
-DATABASES: dict[str, Callable[[Path], AbstractAsyncContextManager[str]]] = {
-    "sqlite": _sqlite_database,
-    "postgresql": _postgres_database,
-}

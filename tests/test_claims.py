@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, MetaData, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from repo import Database, Repository, gather
-from tests.models import statements
+from repo.testing import queries
 
 
 class Base(DeclarativeBase):
@@ -70,7 +70,7 @@ async def test_each_job_goes_to_one_worker(jobs: Jobs, verb: str) -> None:
 
 async def test_a_job_is_claimed_in_one_statement(jobs: Jobs, db: Database) -> None:
     """Looking for a job and taking it is one statement; entities that are gone still have their values."""
-    with statements(db) as sent:
+    with queries(db) as sent:
         job = await jobs.claim("me")
         gone = await jobs.take()
     assert len(sent) == 2

@@ -25,7 +25,8 @@ esac
 """
 REPORT = """
 import os, sys
-print(sys.argv[1:], sys.prefix != sys.base_prefix, {"VIRTUAL_ENV", "PYTHONPATH"} & set(os.environ))
+told = {"VIRTUAL_ENV", "PYTHONPATH"} & set(os.environ)
+print(sys.argv[1:], sys.prefix != sys.base_prefix, told, sys.dont_write_bytecode)
 sys.exit(7)
 """
 
@@ -97,10 +98,11 @@ def test_help(project: Project, arguments: list[str], code: int) -> None:
 
 
 def test_report_becomes_the_program(project: Project) -> None:
-    """Options and exit code are the report's own; no variable points it to another Python."""
-    code, output, errors = project.run("report", "--html", "a b.html", VIRTUAL_ENV="/nowhere", PYTHONPATH="/nowhere")
+    """Options and exit code are the report's own; no variable points it to another Python, or has it compile anew."""
+    variables = {"VIRTUAL_ENV": "/nowhere", "PYTHONPATH": "/nowhere", "PYTHONDONTWRITEBYTECODE": "1"}
+    code, output, errors = project.run("report", "--html", "a b.html", **variables)
     assert (code, errors) == (7, "")
-    assert output.splitlines()[-1] == "['--html', 'a b.html'] True set()"
+    assert output.splitlines()[-1] == "['--html', 'a b.html'] True set() False"
 
 
 def test_second_run_starts_at_once(project: Project) -> None:

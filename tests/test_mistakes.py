@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from repo import Database
-from tests.conftest import DATABASES, copied
+from tests.databases import DATABASES, copied
 from tests.mistakes import caught, seed
 from tests.mistakes.entry import Bench, Fine, Mistake, Told, flaws
 from tests.mistakes.page import PAGE, page

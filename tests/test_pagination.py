@@ -11,6 +11,7 @@ from sqlalchemy.orm import joinedload
 
 from repo import Database, Page, Repository, Scope, UsageError
 from repo.errors import InvalidCursor
+from repo.testing import queries
 from tests.models import (
     SCOPES,
     Dog,
@@ -23,7 +24,6 @@ from tests.models import (
     User,
     Users,
     opened,
-    statements,
     stocked,
 )
 from tests.paging import all_of
@@ -65,10 +65,10 @@ async def test_a_page_is_one_statement_and_its_total_another(shop: Database) -> 
     """A page asks once, for one row more than it gives; a total is one more statement, over the same rows."""
     users = Users(shop)
     for total, count in ((False, 1), (True, 2)):
-        with statements(shop) as sent:
+        with queries(shop) as sent:
             page = await users.page(User.name.like("A%"), limit=1, total=total)
         assert (len(sent), page.total) == (count, 2 if total else None)
-        with statements(shop) as sent:
+        with queries(shop) as sent:
             await shop.page(select(User.name), limit=1, total=total)
         assert len(sent) == count
 
@@ -159,7 +159,7 @@ async def test_a_write_of_the_same_transaction_is_seen(shop: Database) -> None:
 
 async def test_the_order_is_what_all_says(shop: Database) -> None:
     """Without an order a page is by primary key; a term that is the key itself is not added again."""
-    with statements(shop) as sent:
+    with queries(shop) as sent:
         await Users(shop).page(order_by=[User.name, User.id.desc()])
     assert sent[0].count("users.id DESC") == 1
     assert "users.id ASC" not in sent[0]
@@ -187,7 +187,7 @@ NAMES = select(User.name).subquery()
 )
 async def test_a_statement_that_cannot_be_paged_is_refused(shop: Database, statement: Any, message: str) -> None:
     """What a further condition would change, or of which no row can be told from others, is refused with what to do."""
-    with statements(shop) as sent, pytest.raises(UsageError, match=message):
+    with queries(shop) as sent, pytest.raises(UsageError, match=message):
         await shop.page(statement, limit=5)
     assert sent == []
 
@@ -228,7 +228,7 @@ async def test_a_distinct_page_is_in_the_order_of_what_is_selected(shop: Databas
 )
 async def test_an_order_is_no_text(shop: Database, order: Any) -> None:
     """A name, or any other text, is refused as an order, also inside of `desc()`, by every page: it would be SQL."""
-    with statements(shop) as sent:
+    with queries(shop) as sent:
         for given in (order, [User.id, order]):
             with pytest.raises(UsageError, match=r"^order_by of User takes expressions such as User\.id or .*, not "):
                 await Users(shop).page(order_by=given)
@@ -268,7 +268,7 @@ async def test_an_index_serves_a_page(shop: Database) -> None:
     await shop.execute(text("CREATE INDEX by_both ON orders (user_id ASC, total DESC, id ASC)"))
     for order in ([Order.user_id, Order.total], [Order.user_id, Order.total.desc()]):
         page = await Orders(shop).page(order_by=order, limit=1)
-        with statements(shop) as sent:
+        with queries(shop) as sent:
             await Orders(shop).page(order_by=order, limit=1, after=page.next)
         # Plans need no values: any will do for the parameters.
         plan = await explained(shop, re.sub(r"\?|\$\d+(::\w+)?", "1", sent[0]))

@@ -36,8 +36,8 @@ from sqlalchemy.types import TypeDecorator
 from repo import Database, Page, Repository, UsageError
 from repo.cursors import Place, decode, encode
 from repo.errors import InvalidCursor
+from repo.testing import queries
 from repo.types import UTCDateTime
-from tests.models import statements
 from tests.paging import Ask, all_of
 
 
@@ -271,11 +271,11 @@ async def test_no_statement_is_sent_for_a_wrong_cursor(db: Database, kinds: Kind
     rows = await kinds.scope.page(select(Kind.id), order_by=Kind.text, limit=1)
     assert page.next is not None
     for order in (Kind.text.desc(), Kind.text.nulls_first(), func.lower(Kind.text), [Kind.text, Kind.flag], None):
-        with statements(db) as sent, pytest.raises(InvalidCursor, match=r"^this cursor was made for another"):
+        with queries(db) as sent, pytest.raises(InvalidCursor, match=r"^this cursor was made for another"):
             await kinds.page(order_by=order, after=page.next)
         assert sent == []
     for cursor in (rows.next, page.next[:-1], page.next.swapcase(), "0" * 20_000):
-        with statements(db) as sent, pytest.raises(InvalidCursor):
+        with queries(db) as sent, pytest.raises(InvalidCursor):
             await kinds.page(order_by=Kind.text, before=cursor)
         assert sent == []
     assert (await kinds.page(order_by=[Kind.text.asc().nulls_last(), Kind.id], after=page.next)).items

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, func, literal_column, select, text, true, 
 from sqlalchemy.orm import aliased, immediateload, joinedload, selectinload, subqueryload
 
 from repo import Database, Repository, Scope, UsageError, gather
-from tests.models import statements
+from repo.testing import queries
 from tests.tenants import (
     AllMembers,
     AllOrders,
@@ -160,12 +160,12 @@ async def test_related_conditions_part_gets(house: Database) -> None:
         def related_condition(self, model: type[Any]) -> ColumnElement[bool] | None:
             return Order.id >= self.least if model is Order else None
 
-    with statements(house) as sent:
+    with queries(house) as sent:
         pairs = [(1, 1), (2, 1), (2, 3), (9, 1)]
         found = await gather(*(Differently(house, least).get(key, load=Member.orders) for least, key in pairs))
     assert [[order.id for order in member.orders] for member in found if member] == [[1, 2, 4], [2, 4], [3, 5], []]
     assert len(sent) == 6
-    with statements(house) as sent:
+    with queries(house) as sent:
         await gather(*(Members(house, tenant).get(key) for tenant in (1, 2) for key in (1, 2, 3)))
     assert len(sent) == 2
 

@@ -9,6 +9,7 @@ from sqlalchemy import func, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from repo import Database, MultipleFound, NotFound, Scope, UsageError
+from repo.testing import queries
 from tests.interleaved import before
 from tests.models import (
     SCOPES,
@@ -25,7 +26,6 @@ from tests.models import (
     Vehicle,
     Vehicles,
     opened,
-    statements,
     stocked,
 )
 
@@ -78,8 +78,9 @@ async def test_a_key_of_the_wrong_shape_is_refused(shop: Database) -> None:
     for call in (Lines(shop).get, Lines(shop).get_one, Lines(shop).update, Lines(shop).delete):
         with pytest.raises(UsageError, match=r"^the key of Line is a tuple \(order, position\); got 1 value$"):
             await call(1)
+    keys: list[Any] = [1, None]
     with pytest.raises(UsageError, match=r"^the key of User is id; got None$"):
-        await Users(shop).get_many([1, None])
+        await Users(shop).get_many(keys)
 
 
 async def test_get_many_keeps_the_order_of_the_keys(scope: AnyScope) -> None:
@@ -225,9 +226,10 @@ async def test_null_sorts_as_the_largest_value(shop: Database) -> None:
 
 async def test_an_order_is_an_expression_over_the_model(shop: Database) -> None:
     """Every ordered verb refuses what is no order of the model's."""
+    order: Any = "name"
     for read in (Users(shop).all, Users(shop).first):
         with pytest.raises(UsageError, match=r"^order_by of User takes expressions"):
-            await read(order_by="name")
+            await read(order_by=order)
     with pytest.raises(UsageError, match=r"^order_by of User names teams\.name"):
         Users(shop).stream(order_by=Team.name)
 
@@ -333,7 +335,7 @@ async def test_each_read_is_one_statement(shop: Database) -> None:
     }
     counts = {}
     for verb, read in reads.items():
-        with statements(shop) as sent:
+        with queries(shop) as sent:
             await read()
         counts[verb] = len(sent)
     assert counts == dict.fromkeys(reads, 1)

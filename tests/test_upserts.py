@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from repo import Database, Repository, Scope, UniqueViolation, UsageError
 from repo.engine.sources import CHUNK
 from repo.errors import InvalidValue, NotNullViolation, ReadOnlyScope
+from repo.testing import queries
 from tests.keyed import (
     Book,
     Books,
@@ -34,7 +35,7 @@ from tests.keyed import (
     Tag,
     Tags,
 )
-from tests.models import WRITING_SCOPES, Dog, Dogs, opened, statements
+from tests.models import WRITING_SCOPES, Dog, Dogs, opened
 
 AnyScope = Scope | AsyncSession
 
@@ -176,7 +177,7 @@ async def test_what_cannot_be_a_conflict_is_refused(
 ) -> None:
     """What is no unique key of the model, or has no value, is refused before anything is sent."""
     verbs = repository(keyed)
-    with statements(keyed) as sent:
+    with queries(keyed) as sent:
         for call in (verbs.upsert(entity, **options), verbs.get_or_add(entity, **options)):
             with pytest.raises(UsageError, match=message):
                 await call
@@ -195,7 +196,7 @@ async def test_what_cannot_be_a_conflict_is_refused(
 )
 async def test_what_cannot_change_is_refused(keyed: Database, update: Any, message: str) -> None:
     """`update=` names columns of the model, at least one and not its key."""
-    with statements(keyed) as sent:
+    with queries(keyed) as sent:
         for call in (
             Contacts(keyed).upsert(Contact(email="x"), on="email", update=update),
             Contacts(keyed).upsert_many([{"email": "x"}], on="email", update=update),
@@ -237,7 +238,7 @@ async def test_a_snapshot_stores_nothing(keyed: Database) -> None:
 async def test_one_statement(keyed: Database) -> None:
     """An upsert is one statement; `get_or_add` is one where the row is there, and two where it is not."""
     sent: list[str]
-    with statements(keyed) as sent:
+    with queries(keyed) as sent:
         await Contacts(keyed).upsert(Contact(email="ada", name="x"), on="email")
         assert len(sent) == 1
         await Contacts(keyed).upsert(Contact(email="new", name="x"), on="email")

@@ -14,6 +14,7 @@ from repo import (
     UsageError,
 )
 from repo.errors import ReadOnlyScope
+from repo.testing import queries
 from tests.models import (
     Documents,
     Lines,
@@ -25,7 +26,6 @@ from tests.models import (
     Teams,
     User,
     Users,
-    statements,
 )
 
 AnyScope = Scope | AsyncSession
@@ -99,7 +99,7 @@ async def test_update_writes_what_was_changed(scope: AnyScope) -> None:
 async def test_update_of_an_unchanged_entity_sends_nothing(shop: Database) -> None:
     """An entity on which nothing was changed is not written."""
     ada = await Users(shop).get_one(1)
-    with statements(shop) as sent:
+    with queries(shop) as sent:
         await Users(shop).update(ada, name="Ada")
     assert sent == []
 
@@ -150,7 +150,7 @@ async def test_an_unknown_name_is_refused(shop: Database) -> None:
 
 async def test_what_is_no_entity_of_the_model_is_refused(shop: Database) -> None:
     """`update` and `delete` refuse an entity of another model and one that was never stored."""
-    team = await Teams(shop).get_one(1)
+    team: Any = await Teams(shop).get_one(1)
     for call in (Users(shop).update, Users(shop).delete):
         with pytest.raises(UsageError, match=r"^the key of User is id; got an entity of Team$"):
             await call(team)
@@ -208,7 +208,7 @@ async def test_each_write_is_one_statement(shop: Database) -> None:
         "delete of an entity": lambda: users.delete(ada),
     }
     for verb, call in calls.items():
-        with statements(shop) as sent:
+        with queries(shop) as sent:
             await call()
         counts[verb] = len(sent)
     assert set(counts.values()) == {1}, counts

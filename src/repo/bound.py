@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 from sqlalchemy import Select, and_, inspect, select
@@ -10,8 +11,10 @@ from sqlalchemy.orm import Mapper, Session
 
 from repo.engine import execution, loading, versions
 from repo.engine.conditions import Condition, check_columns, conditions, mapper_of, metadata_of
+from repo.engine.directly import Direct
 from repo.engine.locking import Lock, Mode, locked
-from repo.engine.reach import Reach, brings_others, everything
+from repo.engine.plans import Plans
+from repo.engine.reach import Reach, asks_others, brings_others, everything
 from repo.engine.rules import Carried, Rules, Where, settled
 from repo.engine.unloaded import refuse_hidden_loads
 from repo.errors import UsageError
@@ -45,6 +48,7 @@ class Bound(Generic[M]):
             )
         self.scope: Scope = _as_scope(scope, type(self).__name__)
         """Where this repository's calls run."""
+        self._mapper: Mapper[M] = mapper_of(self.model)
         refuse_hidden_loads(self._mapper)
 
     def using(self, scope: Scope | AsyncSession) -> Self:
@@ -88,10 +92,6 @@ class Bound(Generic[M]):
         statement: Any = select(*columns).select_from(self.model) if columns else execution.whole(self._mapper)
         return cast(Select[Any], statement.where(*reach.where).options(*reach.options(all_models=True)))
 
-    @property
-    def _mapper(self) -> Mapper[M]:
-        return mapper_of(self.model)
-
     def _reach(self) -> Reach:
         """The rows that this repository reaches now."""
         if not self._is_scoped:
@@ -127,9 +127,34 @@ class Bound(Generic[M]):
         """The statement with conditions, those of the repository among them."""
         return statement.where(*reach.where, *reach.within(conditions(self._mapper, where)))
 
-    async def _read(self, verb: str, work: Callable[[Session], T], lock: Lock | Mode | None = None) -> T:
+    def _plans(self, *expressions: Any) -> Plans | None:
+        """The plans of the scope; None where a plan would keep what other models' rows must meet."""
+        if self._is_scoped and (brings_others(self._mapper) or asks_others(expressions)):
+            return None
+        return self.scope.plans
+
+    async def _read(
+        self,
+        verb: str,
+        work: Callable[[Session], T],
+        lock: Lock | Mode | None = None,
+        direct: Direct[T] | None = None,
+    ) -> T:
         """Let the scope do a piece of reading."""
-        if lock is not None and not self.scope.keeps_locks:
+        return await self.scope.perform(self._call(verb, work, lock, direct))
+
+    def _call(
+        self,
+        verb: str,
+        work: Callable[[Session], T],
+        lock: Lock | Mode | None = None,
+        direct: Direct[T] | None = None,
+    ) -> Call[T]:
+        """A piece of reading, before which is written what is pending if it locks."""
+        metadata = partial(metadata_of, self._mapper)
+        if lock is None:
+            return Call(verb, work, metadata=metadata, direct=direct)
+        if not self.scope.keeps_locks:
             raise UsageError(
                 f"{verb} with lock= needs a transaction that keeps the lock; here it would be gone with the "
                 "call: async with db.transaction() as tx, and the repository over tx"
@@ -139,16 +164,19 @@ class Bound(Generic[M]):
             versions.flush(own)
             return work(own)
 
-        locking = lock is not None
-        call = Call(verb, flushed if locking else work, writes=locking, metadata=metadata_of(self._mapper))
-        return await self.scope.perform(call)
+        return Call(verb, flushed, writes=True, metadata=metadata, direct=direct)
 
     async def _read_at_once(
-        self, verb: str, work: Callable[[Session], T], parts: int, lock: Lock | Mode | None = None
+        self,
+        verb: str,
+        work: Callable[[Session], T],
+        parts: int,
+        lock: Lock | Mode | None = None,
+        direct: Direct[T] | None = None,
     ) -> T:
         """Let the scope do a piece of reading of so many statements that must see the same moment."""
         if parts == 1:
-            return await self._read(verb, work, lock)
+            return await self._read(verb, work, lock, direct)
         async with self.scope.reader() as scope:
             return await self.using(scope)._read(verb, work, lock)
 

@@ -4,31 +4,33 @@ import asyncio
 import copy
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 from weakref import WeakSet
 
 from sqlalchemy import URL, Connection, MetaData, text
-from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.util import greenlet_spawn
 
-from repo.dialects import registry
 from repo.dialects.base import TransactionArguments, TransactionOptions, check_seconds
 from repo.engine import execution
 from repo.engine.admission import Holder, Permits, Stats, inside
+from repo.engine.border import committing
 from repo.engine.connections import Connections
+from repo.engine.directly import Direct, NotDirectly, Way
+from repo.engine.making import create, given
+from repo.engine.plans import Plans
 from repo.engine.tokens import TOKENS
 from repo.errors import ConfigurationError, ConnectionLost, UsageError, translate
 from repo.events import Hook
 from repo.gather import finish
 from repo.retry import Once, Retry
 from repo.scopes.batching import Batches, Lookup
-from repo.scopes.call import Call, Trace, calling
+from repo.scopes.call import Call, Calling
 from repo.scopes.once import OnceUnit, Sweeper
 from repo.scopes.scope import Scope
 from repo.scopes.snapshot import Snapshot
@@ -99,41 +101,15 @@ class Database(Scope):
             raise ConfigurationError(f"pool_size must be at least 1, not {pool_size}")
         check_seconds("statement_timeout", statement_timeout)
         self._statement_timeout = statement_timeout
-        self._dispose = _nothing
-        if isinstance(url, AsyncEngine):
-            self.engine = url
-            self.dialect = registry.find(url.dialect.name)
-        else:
-            resolved = registry.resolve(url)
-            self.dialect = registry.find(resolved.get_backend_name())
-            self.engine = self._create_engine(resolved, pool_size, engine_options or {})
-        self._own_engine = not isinstance(url, AsyncEngine)
-        self._connections = Connections(self.engine, self.dialect, Permits(pool_size, pool_timeout), hooks)
+        made = given(url) if isinstance(url, AsyncEngine) else create(url, pool_size, engine_options or {})
+        self._made = made
+        self.engine, self.dialect = made.engine, made.dialect
+        permits = Permits(pool_size, pool_timeout)
+        self._connections = Connections(self.engine, self.dialect, permits, hooks, plain=made.is_plain)
         self._alone = False
         self._sweeper = Sweeper()
         self._batches = Batches(self._connections.counts)
         self._streams: WeakSet[Stream[Any]] = WeakSet()
-
-    def _create_engine(self, url: URL, pool_size: int, options: Mapping[str, Any]) -> AsyncEngine:
-        """An engine of our own; the user's options win, argument by argument."""
-        settings = self.dialect.settings(url)
-        self._dispose = settings.dispose
-        connect_args = _merged(settings.options["connect_args"], options.get("connect_args", {}))
-        merged = {
-            "poolclass": AsyncAdaptedQueuePool,
-            "pool_size": pool_size,
-            "max_overflow": 0,
-            **settings.options,
-            **options,
-            "connect_args": connect_args,
-        }
-        try:
-            engine = create_async_engine(settings.url, **merged)
-        except (ArgumentError, TypeError, ValueError, ModuleNotFoundError) as error:
-            settings.dispose()
-            raise ConfigurationError(f"the engine cannot be made: {error}") from error
-        self.dialect.configure(engine)
-        return engine
 
     async def __aenter__(self) -> "Database":
         return self
@@ -155,9 +131,9 @@ class Database(Scope):
             if stream.abandoned():
                 await stream.aclose()
         await self._connections.close()
-        if self._own_engine:
+        if self._made.is_ours:
             await finish(self._disconnect())
-            self._dispose()
+            self._made.dispose()
 
     async def _disconnect(self) -> None:
         """Close every connection, all at once: a server that has fallen silent is waited for only once."""
@@ -312,16 +288,43 @@ class Database(Scope):
         )
 
     async def perform(self, call: Call[T]) -> T:
-        with calling(self._connections.hooks, self.kind, call) as trace:
+        with Calling(self._connections.hooks, self.kind, call, self._connections.counts) as trace:
             writes = call.writes is not False
             if writes:
                 self._refuse_inside_transaction(call.verb)
             holder = Holder(call.verb, self._connections.permits, writes=writes, alone=self._alone)
+            # A write that runs into a time-out must be rolled back, which takes a transaction.
+            if call.direct is not None and (not writes or self._statement_timeout is None):
+                with suppress(NotDirectly):
+                    return await self._directly(holder, call, call.direct, trace)
             async with self._connections.lease(holder) as connection:
                 trace.connected(self._connections.number(connection))
                 if writes:
                     return await self._write(connection, call)
                 return await self._read(connection, call, trace)
+
+    @property
+    def plans(self) -> Plans | None:
+        """What goes the short way here, for repositories; None where nothing can."""
+        return self._connections.plans
+
+    async def _directly(self, holder: Holder, call: Call[T], direct: Direct[T], trace: Calling) -> T:
+        """One statement by the driver itself; a read once more, if its connection proves to have been dead."""
+
+        async def work(driver: Any) -> T:
+            return await direct.run(Way(self.dialect, driver, self._statement_timeout))
+
+        if holder.writes:
+            with committing(call.metadata):
+                return await self._connections.directly(holder, work, trace.connected)
+        sent = time.monotonic()
+        try:
+            return await self._connections.directly(holder, work, trace.connected)
+        except Exception as error:
+            lost = isinstance(translate(error), ConnectionLost)
+            if not lost or time.monotonic() - sent > DEAD or not call.repeatable():
+                raise
+        return await self._connections.directly(holder, work, trace.connected)
 
     async def look_up(self, lookup: Lookup[T]) -> T:
         return await self._batches.look_up(self, lookup)
@@ -346,7 +349,7 @@ class Database(Scope):
         if around and not self._alone:
             raise UsageError(f"{verb} through the Database inside of a transaction {why}")
 
-    async def _read(self, connection: AsyncConnection, call: Call[T], trace: Trace) -> T:
+    async def _read(self, connection: AsyncConnection, call: Call[T], trace: Calling) -> T:
         """One call without BEGIN and COMMIT; once more, if its connection proves to have been dead."""
         sent = time.monotonic()
         try:
@@ -382,17 +385,3 @@ class Database(Scope):
             await finish(self._connections.clean(connection, options))
             raise
         return result
-
-
-def _merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Both sets of arguments; where both have a mapping, what is in both of them."""
-    both = {
-        name: {**ours[name], **value}
-        for name, value in theirs.items()
-        if isinstance(value, Mapping) and isinstance(ours.get(name), Mapping)
-    }
-    return {**ours, **theirs, **both}
-
-
-def _nothing() -> None:
-    """There is nothing to dispose of."""

@@ -11,6 +11,7 @@ caller, as a bug of the application would.
     db = Database(url, hooks=[log_slow])
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -48,6 +49,22 @@ class CallEnded:
     at: float
     """When it ended."""
     error: BaseException | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LongWay:
+    """Statements of some shape will go through a session of SQLAlchemy's, which takes longer; for whom speed matters.
+
+    It is told once for each shape. All others are run by the driver itself.
+    """
+
+    subject: str
+    """The model, or the statement."""
+    reason: str
+    """What about it is SQLAlchemy's to do."""
+    task: str
+    at: float
+    """When it was found out, in seconds of ``time.perf_counter``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,5 +112,11 @@ class UnitEnded:
     error: BaseException | None
 
 
-Event = CallStarted | CallEnded | UnitStarted | AttemptFailed | UnitEnded
+Event = CallStarted | CallEnded | LongWay | UnitStarted | AttemptFailed | UnitEnded
 Hook = Callable[[Event], None]
+
+
+def task_name() -> str:
+    """What events call the running task."""
+    task = asyncio.current_task()
+    return task.get_name() if task else ""

@@ -23,9 +23,7 @@ from sqlalchemy import (
     Time,
     UnaryExpression,
     and_,
-    asc,
     bindparam,
-    desc,
     false,
     nulls_first,
     nulls_last,
@@ -37,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BinaryExpression, ColumnClause, Over
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import NullType, TypeEngine, UserDefinedType
+from sqlalchemy.types import NullType, TypeDecorator, TypeEngine, UserDefinedType
 
 from repo.cursors import Place, decode, digest, encode
 from repo.errors import InvalidCursor, UsageError
@@ -103,7 +101,8 @@ class Term:
 
     def clause(self) -> ColumnElement[Any]:
         """For ORDER BY. Where there can be no NULL, nothing is said of it, so that any index will do."""
-        ordered: ColumnElement[Any] = desc(self.element) if self.descending else asc(self.element)
+        # By the element's own operators, which its type may refuse.
+        ordered: ColumnElement[Any] = self.element.desc() if self.descending else self.element.asc()
         if self.nullable:
             ordered = nulls_first(ordered) if self.nulls_first else nulls_last(ordered)
         return ordered
@@ -305,8 +304,20 @@ def _check(each: Term) -> None:
             f"nothing says of which type {each.element} is, so a page's cursor cannot keep its values: write "
             "func.score(User.id, type_=Integer), for example, or type_coerce(..., Integer)"
         )
+    if not _plain(each.kind).hashable:
+        raise UsageError(
+            f"a page cannot be in the order of {each.element}: a cursor cannot keep its values, which are lists or "
+            "documents; order by a part, as in Event.data['number'].as_integer()"
+        )
     if has_window(each.element):
         raise UsageError(f"a page cannot be in the order of {each.element}, a window function: select it in a subquery")
+
+
+def _plain(kind: TypeEngine[Any]) -> TypeEngine[Any]:
+    """The type under what converts its values."""
+    while isinstance(kind, TypeDecorator):
+        kind = kind.impl_instance
+    return kind
 
 
 def _check_place(values: Values, terms: Sequence[Term], place: Place) -> None:

@@ -1,32 +1,33 @@
 """The verbs that read."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar, cast, overload
 
-from sqlalchemy import ScalarResult, Select, func, literal, select
+from sqlalchemy import ScalarResult, Select, literal, select
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Session
 
-from repo.bound import Bound, M
-from repo.engine import execution, loading, lookups
+from repo.bound import M
+from repo.engine import directly, loading, locking, lookups
 from repo.engine.conditions import (
     KEYS,
     Condition,
     Key,
+    KeyLike,
+    Order,
     by_identities,
-    by_identity,
     identity,
     in_parts,
-    metadata_of,
     not_found,
     ordering,
     terms,
 )
 from repo.engine.locking import Lock, Mode
 from repo.engine.reach import Reach
-from repo.errors import MultipleFound, NotFound, UsageError
+from repo.errors import NotFound, UsageError
+from repo.finding import Finding
 from repo.gather import gather
 from repo.pagination import Page, paging, with_key
 from repo.scopes.batching import Lookup
@@ -36,10 +37,10 @@ from repo.scopes.stream import Stream
 T = TypeVar("T")
 
 
-class Reads(Bound[M]):
+class Reads(Finding[M]):
     """What a repository reads. See ``Repository``."""
 
-    async def get(self, key: Any, *, load: Any = None, lock: Lock | Mode | None = None) -> M | None:
+    async def get(self, key: KeyLike, *, load: Any = None, lock: Lock | Mode | None = None) -> M | None:
         """The entity with this primary key, or None; a composite key is a tuple.
 
         Args:
@@ -54,23 +55,36 @@ class Reads(Bound[M]):
             UsageError: there is no transaction to hold the lock.
         """
         values, reach = identity(self._mapper, key), self._reach()
-        if lock is not None:
-            return await self._read("get", self._finding(reach, values, load, lock), lock)
-        alone = Call("get", self._finding(reach, values, load), metadata=metadata_of(self._mapper))
+        plans = None if load is not None or lock is not None else self._plans()
+        reaching = partial(self._filtered, reach=reach)
+        direct = directly.by_keys(plans, self._mapper, [values], reaching, _first, parts=reach.where)
+        alone = self._call("get", self._finding(reach, values, load, lock), lock, direct)
         if not lookups.shareable(self._mapper, values):
             return await self.scope.perform(alone)
+        finder = lookups.Finder(
+            self._mapper,
+            lambda keys: self._among(reach, keys, load, lock),
+            lambda own, key: self._finding(reach, key, load, lock)(own),
+            always=load is not None or lock is not None or self._is_scoped,
+            apart=self.scope.detaches,
+        )
 
         def together(keys: Sequence[Key]) -> Call[list[M | None]]:
-            work = partial(lookups.find, mapper=self._mapper, select=select_of, keys=keys)
-            return Call("get", work, metadata=metadata_of(self._mapper))
+            direct = finder.direct(plans, keys, reaching, reach.where)
+            return self._call("get", lambda own: finder.find(own, keys), lock, direct)
 
-        def select_of(keys: Sequence[Key]) -> Select[Any]:
-            return self._select(by_identities(self._mapper, keys), load=load, reach=reach)
+        like = (lookups.mark(load), locking.mark(lock), reach.mark(others=self._brings_others(load)))
+        return await self.scope.look_up(
+            Lookup(
+                ("get", self.model, *like),
+                values,
+                alone,
+                together,
+                is_known=lambda own: finder.is_known(own, values),
+            )
+        )
 
-        like = (self.model, lookups.mark(load), reach.mark(others=self._brings_others(load)))
-        return await self.scope.look_up(Lookup(like, values, alone, together))
-
-    async def get_one(self, key: Any, *, load: Any = None, lock: Lock | Mode | None = None) -> M:
+    async def get_one(self, key: KeyLike, *, load: Any = None, lock: Lock | Mode | None = None) -> M:
         """The entity with this primary key.
 
         Raises:
@@ -81,7 +95,7 @@ class Reads(Bound[M]):
             raise not_found(self._mapper, [identity(self._mapper, key)])
         return entity
 
-    async def get_many(self, keys: Iterable[Any], *, load: Any = None, lock: Lock | Mode | None = None) -> list[M]:
+    async def get_many(self, keys: Iterable[KeyLike], *, load: Any = None, lock: Lock | Mode | None = None) -> list[M]:
         """The entities with these primary keys, in their order.
 
         Raises:
@@ -93,11 +107,19 @@ class Reads(Bound[M]):
         parts, reach = [by_identities(mapper, part) for part in in_parts(distinct)], self._reach()
         statements = [self._select(part, load=load, lock=lock, reach=reach) for part in parts]
 
-        def work(own: Session) -> dict[tuple[Any, ...], M]:
-            entities = [entity for statement in statements for entity in own.scalars(statement).unique()]
+        def by_key(entities: Iterable[M]) -> dict[Key, M]:
             return {tuple(mapper.primary_key_from_instance(entity)): entity for entity in entities}
 
-        found = await self._read_at_once("get_many", work, len(statements), lock) if statements else {}
+        def work(own: Session) -> dict[Key, M]:
+            return by_key(entity for statement in statements for entity in own.scalars(statement).unique())
+
+        direct = None
+        if load is None and lock is None and len(statements) == 1:
+            reaching = partial(self._filtered, reach=reach)
+            direct = directly.by_keys(
+                self._plans(), mapper, lookups.padded(distinct), reaching, by_key, parts=reach.where
+            )
+        found = await self._read_at_once("get_many", work, len(statements), lock, direct) if statements else {}
         if missing := [key for key in distinct if key not in found]:
             raise not_found(mapper, missing)
         return [found[key] for key in wanted]
@@ -109,7 +131,7 @@ class Reads(Bound[M]):
             NotFound: there is none.
             MultipleFound: there are several.
         """
-        entity = await self._at_most_one("one", self._select(*where, load=load, lock=lock), lock)
+        entity = await self._find("one", where, self._at_most_one, ordered=False, limit=2, load=load, lock=lock)
         if entity is None:
             raise NotFound(f"no {self.model.__name__} meets the condition")
         return entity
@@ -120,21 +142,18 @@ class Reads(Bound[M]):
         Raises:
             MultipleFound: there are several.
         """
-        return await self._at_most_one("one_or_none", self._select(*where, load=load, lock=lock), lock)
+        return await self._find("one_or_none", where, self._at_most_one, ordered=False, limit=2, load=load, lock=lock)
 
     async def first(
-        self, *where: Condition, order_by: Any = None, load: Any = None, lock: Lock | Mode | None = None
+        self, *where: Condition, order_by: Order = None, load: Any = None, lock: Lock | Mode | None = None
     ) -> M | None:
         """The first entity in the order, or None; without an order, by primary key."""
-        reach = self._reach()
-        order = ordering(self._mapper, reach.order(order_by))
-        statement = self._select(*where, load=load, lock=lock, reach=reach).order_by(*order).limit(1)
-        return await self._read("first", lambda own: own.scalars(statement).unique().first(), lock)
+        return await self._find("first", where, _first, order_by=order_by, limit=1, load=load, lock=lock)
 
     async def all(
         self,
         *where: Condition,
-        order_by: Any = None,
+        order_by: Order = None,
         limit: int | None = None,
         offset: int | None = None,
         load: Any = None,
@@ -151,15 +170,12 @@ class Reads(Bound[M]):
             lock: lock them inside a transaction, as for ``get``.
         """
         _check_part(limit=limit, offset=offset)
-        reach = self._reach()
-        order = ordering(self._mapper, reach.order(order_by))
-        statement = self._select(*where, load=load, lock=lock, reach=reach).order_by(*order).limit(limit).offset(offset)
-        return await self._read("all", lambda own: list(own.scalars(statement).unique()), lock)
+        return await self._find("all", where, list, order_by=order_by, limit=limit, offset=offset, load=load, lock=lock)
 
     async def page(
         self,
         *where: Condition,
-        order_by: Any = None,
+        order_by: Order = None,
         limit: int = 50,
         after: str | None = None,
         before: str | None = None,
@@ -196,13 +212,13 @@ class Reads(Bound[M]):
 
         if not total:
             return await read()
-        page, count = await gather(read(), self._read("count", self._counting(where, reach)))
+        page, count = await gather(read(), self._count(where, reach))
         return replace(page, total=count)
 
     def stream(
         self,
         *where: Condition,
-        order_by: Any = None,
+        order_by: Order = None,
         load: Any = None,
         chunk: int = 1000,
     ) -> Stream[M]:
@@ -230,13 +246,15 @@ class Reads(Bound[M]):
 
     async def exists(self, *where: Condition) -> bool:
         """Whether at least one row meets the conditions; the database stops at the first."""
-        rows = self._filtered(select(literal(1)).select_from(self.model), where, self._reach())
-        statement = select(rows.exists())
-        return await self._read("exists", lambda own: bool(own.scalar(statement)))
+
+        def statement(reach: Reach) -> Select[Any]:
+            return select(self._filtered(select(literal(1)).select_from(self.model), where, reach).exists())
+
+        return await self._value("exists", where, self._reach(), statement, bool)
 
     async def count(self, *where: Condition) -> int:
         """How many rows meet the conditions."""
-        return await self._read("count", self._counting(where, self._reach()))
+        return await self._count(where, self._reach())
 
     @overload
     async def load(self, entities: M, /, *paths: Any) -> M: ...
@@ -262,38 +280,35 @@ class Reads(Bound[M]):
         many = [cast(M, entities)] if single else list(cast(Sequence[M], entities))
         for entity in many:
             self._check_stored(entity)
-        if many:
-            reach = self._reach()
-            options = [*wanted, *reach.options()]
-            await self._read_at_once(
-                "load", lambda own: loading.load(own, self._mapper, many, options, reach.where), -(-len(many) // KEYS)
-            )
+        if many and (gone := await self._load(many, wanted, lookups.mark(paths))):
+            raise not_found(self._mapper, gone)
         return entities
 
-    def _counting(self, where: Sequence[Condition], reach: Reach) -> Callable[[Session], int]:
-        """The work that counts the rows that meet the conditions."""
-        statement = self._filtered(select(func.count()).select_from(self.model), where, reach)
-        return lambda own: own.scalar(statement) or 0
+    async def _load(self, entities: Sequence[M], wanted: Sequence[Any], mark: Hashable) -> list[Key]:
+        """Load relationships, together with others who load the same; the keys of entities whose rows are gone."""
+        reach = self._reach()
+        loader = loading.Loader(self._mapper, [*wanted, *reach.options()], reach.where)
+        load = loader.apart if self.scope.detaches else loader.shared
 
-    def _finding(
-        self, reach: Reach, key: Key, load: Any, lock: Lock | Mode | None = None
-    ) -> Callable[[Session], M | None]:
-        """The work that finds one row by its primary key."""
-        if load is None and lock is None and not self._is_scoped:
-            whole = execution.polymorphic(self._mapper)
-            return lambda own: own.get(self.model, key, options=whole)
-        statement = self._select(by_identity(self._mapper, key), load=load, lock=lock, reach=reach)
-        return lambda own: own.scalars(statement).unique().one_or_none()
+        def alone(own: Session) -> list[Key]:
+            return load(own, [entities])[0]
 
-    async def _at_most_one(self, verb: str, statement: Select[Any], lock: Lock | Mode | None) -> M | None:
-        two = statement.limit(2)
-        entities = await self._read(verb, lambda own: list(own.scalars(two).unique()), lock)
-        if len(entities) > 1:
-            raise MultipleFound(
-                f"more than one {self.model.__name__} meets the condition; "
-                "first() takes one of several, all() takes them all"
+        if len(entities) > KEYS:
+            return await self._read_at_once("load", alone, -(-len(entities) // KEYS))
+        return await self.scope.look_up(
+            Lookup(
+                ("load", self.model, mark, reach.mark(others=True)),
+                entities,
+                self._call("load", alone),
+                lambda asked: self._call("load", lambda own: load(own, asked)),
+                size=len(entities),
             )
-        return entities[0] if entities else None
+        )
+
+
+def _first(found: Sequence[Any]) -> Any:
+    """The first of what was found, or None."""
+    return found[0] if found else None
 
 
 def _check_part(**numbers: int | None) -> None:

@@ -9,9 +9,10 @@ from sqlalchemy import ColumnElement, inspect
 from sqlalchemy.orm import Session
 
 from repo.bound import M
-from repo.engine import bulk, changes, entities, versions
+from repo.engine import bulk, changes, entities, storing, versions
 from repo.engine.conditions import (
     Condition,
+    KeyLike,
     check_names,
     conditions,
     identity,
@@ -19,6 +20,7 @@ from repo.engine.conditions import (
     new_values,
     not_found,
 )
+from repo.engine.directly import Direct
 from repo.engine.reach import Reach
 from repo.engine.rows import Intake
 from repo.engine.sources import Chunk, check_source, chunks
@@ -47,7 +49,8 @@ class Writes(Reads[M]):
         if inspect(entity).key is not None:
             raise UsageError(f"this {self.model.__name__} is stored already; use update()")
         reach = self._reach()
-        return await self._write_entity("add", entity, reach, lambda own: entities.insert(own, reach, entity))
+        direct = storing.add(self.scope.plans, reach, entity)
+        return await self._write_entity("add", entity, reach, lambda own: entities.insert(own, reach, entity), direct)
 
     @overload
     async def add_many(
@@ -100,7 +103,7 @@ class Writes(Reads[M]):
         count = await self._store_all(source, Intake(self._reach(), "add_many"), add, progress)
         return stored if returning else count
 
-    async def update(self, entity_or_key: Any, /, **values: Any) -> M:
+    async def update(self, entity_or_key: M | KeyLike, /, **values: Any) -> M:
         """Change one row, and give its entity.
 
         Of an entity, what was changed on it before is written as well, with its version checked;
@@ -123,7 +126,8 @@ class Writes(Reads[M]):
             return await self._update_entity(cast(M, entity_or_key), values)
         key, reach = identity(self._mapper, entity_or_key), self._reach()
         reach.own.check(values)
-        changed = await self._write("update", reach, lambda own: changes.update_key(own, reach, key, values))
+        direct = storing.change_by_key(self.scope.plans, reach, key, values)
+        changed = await self._write("update", reach, lambda own: changes.update_key(own, reach, key, values), direct)
         if changed is None:
             raise not_found(self._mapper, [key])
         return cast(M, changed)
@@ -181,7 +185,7 @@ class Writes(Reads[M]):
         async with self.scope.unit() as unit:
             return await self.using(unit)._write("update_many", reach, lambda own: bulk.update(own, reach, given))
 
-    async def delete(self, entity_or_key: Any, /) -> bool:
+    async def delete(self, entity_or_key: M | KeyLike, /) -> bool:
         """Delete one row by one DELETE: whether it was there.
 
         What refers to the row is up to the database: its foreign keys cascade, set NULL or refuse.
@@ -193,9 +197,11 @@ class Writes(Reads[M]):
         reach = self._reach()
         if not isinstance(entity_or_key, self.model):
             key = identity(self._mapper, entity_or_key)
-            return await self._write("delete", reach, lambda own: changes.delete_key(own, reach, key))
+            direct = storing.delete_by_key(self.scope.plans, reach, key)
+            return await self._write("delete", reach, lambda own: changes.delete_key(own, reach, key), direct)
         self._check_stored(entity_or_key)
-        return await self._write("delete", reach, lambda own: changes.delete_entity(own, reach, entity_or_key))
+        direct = storing.delete_entity(self.scope.plans, reach, entity_or_key)
+        return await self._write("delete", reach, lambda own: changes.delete_entity(own, reach, entity_or_key), direct)
 
     @overload
     async def delete_where(self, *where: Condition, returning: Literal[False] = False) -> int: ...
@@ -243,17 +249,23 @@ class Writes(Reads[M]):
     async def _update_entity(self, entity: M, values: Mapping[str, Any]) -> M:
         """Let the session write what was changed on an entity."""
         reach = self._reach()
+        direct = storing.change(self.scope.plans, reach, entity, values)
         return await self._write_entity(
-            "update", entity, reach, lambda own: entities.update(own, reach, entity, values)
+            "update", entity, reach, lambda own: entities.update(own, reach, entity, values), direct
         )
 
     async def _write_entity(
-        self, verb: str, entity: M, reach: Reach, work: Callable[[Session], entities.Unharmed]
+        self,
+        verb: str,
+        entity: M,
+        reach: Reach,
+        work: Callable[[Session], entities.Unharmed],
+        direct: Direct[Any] | None,
     ) -> M:
         """Let the scope write an entity, which is as before also if the COMMIT fails."""
         written: list[entities.Unharmed] = []
         try:
-            await self._write(verb, reach, lambda own: written.append(work(own)))
+            await self._write(verb, reach, lambda own: written.append(work(own)), direct)
         except Exception:
             for before in written:
                 before.restore()
@@ -269,11 +281,12 @@ class Writes(Reads[M]):
             )
         return reach.within(conditions(self._mapper, where))
 
-    async def _write(self, verb: str, reach: Reach, work: Callable[[Session], T]) -> T:
+    async def _write(self, verb: str, reach: Reach, work: Callable[[Session], T], direct: Direct[T] | None = None) -> T:
         """Let the scope do a piece of writing, which reads nothing out of reach along with it."""
 
         def kept(own: Session) -> T:
             with reach.kept(own):
                 return work(own)
 
-        return await self.scope.perform(Call(verb, kept, writes=True, metadata=metadata_of(self._mapper)))
+        metadata = partial(metadata_of, self._mapper)
+        return await self.scope.perform(Call(verb, kept, writes=True, metadata=metadata, direct=direct))

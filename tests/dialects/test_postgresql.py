@@ -17,7 +17,7 @@ from repo import (
 )
 from repo.dialects.postgresql.errors import CODES, CONSTRAINTS, UNLISTED, translate
 from repo.model import NAMING_CONVENTION
-from tests.conftest import DATABASES
+from tests.databases import DATABASES
 from tests.mistakes import SECRET, caught
 
 

@@ -1,15 +1,20 @@
 """Relationships that are loaded with an entity, and later."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from itertools import product
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased, joinedload, selectinload, undefer
+from sqlalchemy.orm import aliased, joinedload, make_transient_to_detached, selectinload, undefer
+from sqlalchemy.util import await_only
 
-from repo import Database, NotFound, Scope, UsageError
+from repo import Database, NotFound, Scope, UsageError, gather
 from repo.engine.conditions import mapper_of
 from repo.engine.loading import options
+from repo.errors import NotLoaded
 from tests.models import (
     SCOPES,
     Order,
@@ -168,6 +173,121 @@ async def test_load_says_what_is_gone(shop: Database) -> None:
     await Users(shop).delete(3)
     with pytest.raises(NotFound, match=r"^no User with the key 3$"):
         await Users(shop).load(alan, User.orders)
+
+
+async def test_loads_of_one_turn_are_one_load(scope: AnyScope, shop: Database) -> None:
+    """Gathered loads of the same relationships send the statements of one load, in every scope."""
+    users = Users(scope)
+    everyone = await users.all()
+    with statements(shop) as sent:
+        loaded = await gather(*(users.load(user, User.orders, (User.team,)) for user in everyone))
+    assert all(now is then for now, then in zip(loaded, everyone, strict=True))
+    assert [len(user.orders) for user in everyone] == [2, 0, 0]
+    assert [user.team and user.team.name for user in everyone] == ["Analysts", "Sailors", None]
+    assert len([statement for statement in sent if statement.startswith("SELECT") and "FROM" in statement]) == 3
+
+
+async def test_loads_of_other_relationships_do_not_mix(scope: AnyScope) -> None:
+    """Each caller has what it asked for, and no more."""
+    users, orders = Users(scope), Orders(scope)
+    ada, grace = await users.get_many([1, 2])
+    one, two = await orders.get_many([1, 2])
+    await gather(
+        users.load(ada, User.orders),
+        users.load([grace], User.team),
+        orders.load([one], Order.lines),
+        orders.load(two, Order.lines, Order.user),
+    )
+    assert (len(ada.orders), grace.team and grace.team.name) == (2, "Sailors")
+    assert ([len(order.lines) for order in (one, two)], two.user.name) == ([2, 2], "Ada")
+    with pytest.raises(NotLoaded):
+        _ = grace.orders
+
+
+async def test_who_loads_what_is_gone_is_alone_with_it(scope: AnyScope, shop: Database) -> None:
+    """Of gathered loads, those of entities whose rows are gone raise a `NotFound` of their own."""
+    users = Users(scope)
+    everyone = await users.all()
+    gone = [User(id=key) for key in (98, 99)]
+    for user in gone:
+        make_transient_to_detached(user)
+    calls = (everyone[:1], gone, everyone[1:], [*everyone, gone[1]])
+    results = await asyncio.gather(*(users.load(call, User.orders) for call in calls), return_exceptions=True)
+    assert [str(each) for each in results if isinstance(each, Exception)] == [
+        "no User with the keys 98, 99",
+        "no User with the key 99",
+    ]
+    assert [len(user.orders) for user in everyone] == [2, 0, 0]
+    assert await users.count() == 3
+
+
+async def test_an_entity_may_be_given_twice_at_once(scope: AnyScope, shop: Database) -> None:
+    """Callers may give the same entity, or each one of its own for the same row; changes on them stay."""
+    users = Users(scope)
+    ada, twin = await users.get_one(1), await Users(shop).get_one(1)
+    ada.nickname = "Countess"
+    await gather(users.load(ada, User.orders), users.load(ada, User.orders), users.load(twin, User.orders))
+    assert [[order.id for order in user.orders] for user in (ada, twin)] == [[1, 2], [1, 2]]
+    assert ada.nickname == "Countess"
+
+
+async def test_callers_share_no_objects_of_the_same_row(shop: Database) -> None:
+    """Outside of a transaction, who asked with an entity of its own has children of its own."""
+    users = Users(shop)
+    twins = [await users.get_one(1) for _ in range(3)]
+    with statements(shop) as sent:
+        await gather(*(users.load(twin, User.orders) for twin in twins))
+    assert len({id(order) for twin in twins for order in twin.orders}) == 6
+    assert len(sent) == 3 * 2
+
+
+@pytest.mark.parametrize("cancelled", [[0], [1], [0, 1], [0, 2]])
+async def test_a_cancelled_load_leaves_the_others_alone(shop: Database, cancelled: list[int]) -> None:
+    """Whoever of three is cancelled, before the statements or while they run, the others have their children."""
+    for kind, steps in product(("database", "transaction"), range(10)):
+        async with opened(shop, kind) as scope:
+            everyone = await Users(scope).all()
+            tasks = [asyncio.create_task(Users(scope).load(user, User.orders)) for user in everyone]
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            for place in cancelled:
+                tasks[place].cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            left = [place for place in range(3) if place not in cancelled]
+            assert [results[place] is everyone[place] for place in left] == [True] * len(left)
+            assert [len(everyone[place].orders) for place in left] == [[2, 0, 0][place] for place in left]
+            assert await Users(scope).count() == 3
+
+
+async def test_many_loads_are_split(shop: Database) -> None:
+    """Loads of more entities together than one statement takes are several, and each caller has its own."""
+    await Users(shop).add_many({"name": f"user {n}"} for n in range(1_500))
+    everyone = await Users(shop).all()
+    parts = [everyone[:600], everyone[600:1_200], everyone[1_200:], everyone]
+    with statements(shop) as sent:
+        await gather(*(Users(shop).load(part, User.team) for part in parts))
+    assert all(user.team is None or user.team.name for user in everyone)
+    assert sum("FROM users" in statement for statement in sent) == 2 + 2
+
+
+@pytest.mark.parametrize("kind", ["database", "snapshot"])
+async def test_loads_of_other_relationships_run_at_once(shop: Database, kind: str) -> None:
+    """Gathered loads of different relationships have a connection each: all can be asked before any is answered."""
+    asked = asyncio.Barrier(2)
+
+    def wait(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "FROM orders" in statement or "FROM teams" in statement:
+            await_only(asked.wait())
+
+    everyone = await Users(shop).all()
+    async with opened(shop, kind) as scope, asyncio.timeout(30):
+        users = Users(scope)
+        event.listen(shop.engine.sync_engine, "before_cursor_execute", wait)
+        try:
+            await gather(users.load(everyone, User.orders), users.load(everyone, User.team))
+        finally:
+            event.remove(shop.engine.sync_engine, "before_cursor_execute", wait)
+    assert [(len(user.orders), user.team is None) for user in everyone] == [(2, False), (0, False), (0, True)]
 
 
 async def test_load_refuses_what_it_cannot_load(shop: Database) -> None:

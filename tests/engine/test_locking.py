@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from repo import Database, Lock, UsageError, gather
 from repo.errors import LockTimeout, ReadOnlyScope
+from tests.models import needs_row_locks
 from tests.scopes.models import Account, Accounts, Base
 
 
@@ -16,11 +17,6 @@ async def accounts(db: Database) -> Accounts:
     await db.create_all(Base.metadata)
     await Accounts(db).add_many([{"id": 1, "owner": "Ada"}, {"id": 2, "owner": "Grace"}])
     return Accounts(db)
-
-
-def needs_row_locks(db: Database) -> None:
-    if db.dialect.one_writer:
-        pytest.skip("feature: several transactions write at a time, and lock rows against each other")
 
 
 async def test_ten_read_then_write_transactions(db: Database, accounts: Accounts) -> None:

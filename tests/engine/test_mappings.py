@@ -20,7 +20,7 @@ from sqlalchemy.orm import (
 )
 
 from repo import Database, Repository, StaleData, UsageError
-from tests.models import statements
+from repo.testing import queries
 
 
 class Mapping(DeclarativeBase):
@@ -214,11 +214,11 @@ async def test_composites_expressions_and_hybrids_come_back(made: Database) -> N
 
 async def test_what_is_computed_for_many_is_read_at_once(made: Database) -> None:
     """Expressions of many rows are read by one query, when they are added and when they are changed."""
-    with statements(made) as sent:
+    with queries(made) as sent:
         added = await Shapes(made).add_many(({"x": n, "y": n} for n in range(50)), returning=True)
     assert [shape.total for shape in added] == [2 * n for n in range(50)]
     assert len([statement for statement in sent if statement.startswith("SELECT")]) == 1
-    with statements(made) as sent:
+    with queries(made) as sent:
         changed = await Shapes(made).update_where(true(), values={"y": 1}, returning=True)
     assert ({shape.total - shape.x for shape in changed}, len(changed)) == ({1}, 50)
     assert len([statement for statement in sent if statement.startswith("SELECT")]) == 2

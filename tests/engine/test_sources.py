@@ -15,7 +15,8 @@ from repo import Database, Repository, Scope, Transaction, UniqueViolation, Usag
 from repo.engine import sources
 from repo.engine.sources import CHUNK
 from repo.errors import NotLoaded
-from tests.models import WRITING_SCOPES, opened, statements
+from repo.testing import queries
+from tests.models import WRITING_SCOPES, opened
 
 AnyScope = Scope | AsyncSession
 
@@ -186,7 +187,7 @@ async def test_an_empty_source_sends_nothing(points: Points, db: Database) -> No
         for number in range(0):
             yield {"id": number}
 
-    with statements(db) as sent:
+    with queries(db) as sent:
         assert [await points.add_many([]), await points.add_many(none())] == [0, 0]
         assert [await points.add_many([], returning=True), await points.add_many(none(), returning=True)] == [[], []]
         assert [await points.upsert_many([], on="id"), await points.upsert_many(none(), on="id")] == [0, 0]

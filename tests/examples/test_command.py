@@ -1,4 +1,7 @@
-"""The command as a person runs it, in a process of its own: from an empty database to the page, and what goes wrong."""
+"""The command as a person runs it: from an empty database to the page, and what goes wrong.
+
+It runs in a process of its own, but where it ends before it has done anything: processes take long to start.
+"""
 
 import json
 import os
@@ -6,12 +9,15 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import asyncpg
 import pytest
 from sqlalchemy import make_url, text
 
+from examples.flights.command import main
 from examples.flights.loader import is_loaded
 from examples.flights.source import FLIGHTS
 from repo import Base, Database, migrations
@@ -28,6 +34,13 @@ def run(folder: Path, *options: str, script: Path = SCRIPT) -> subprocess.Comple
     """The command with these options, in a folder."""
     command = [sys.executable, str(script), *options]
     return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+
+
+def call(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """The command with these options, in a folder, but in this process."""
+    with chdir(folder), redirect_stdout(StringIO()) as output, redirect_stderr(StringIO()) as errors:
+        code = main(options)
+    return subprocess.CompletedProcess(options, code, output.getvalue(), errors.getvalue())
 
 
 def environment() -> dict[str, str]:
@@ -146,7 +159,7 @@ async def test_tables_that_no_migration_made_are_left_alone(url: str, tmp_path: 
 )
 def test_a_database_that_cannot_be_had_is_one_line(database: str, words: list[str], tmp_path: Path) -> None:
     """Whatever is wrong with a URL or behind it is said in one line, without its password."""
-    assert_refused(run(tmp_path, "--database", database), *words)
+    assert_refused(call(tmp_path, "--database", database), *words)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -190,7 +203,7 @@ async def accepts(url: str) -> bool:
 )
 def test_options_are_checked_before_the_work(options: list[str], words: list[str], tmp_path: Path) -> None:
     """What cannot end well is refused before a database is made."""
-    assert_refused(run(tmp_path, *options), *words)
+    assert_refused(call(tmp_path, *options), *words)
     assert list(tmp_path.iterdir()) == []
 
 

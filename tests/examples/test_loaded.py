@@ -7,12 +7,12 @@ import asyncio
 import datetime as dt
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from sqlalchemy import Column, ColumnElement, func, select
@@ -24,16 +24,23 @@ from examples.flights.repositories import Flights
 from examples.flights.source import SOURCES, Source
 from repo import Base, Database
 from repo.types import UTCDateTime
-from tests.conftest import DATABASES
+from tests.databases import DATABASES
 from tests.examples import expected, plain
 from tests.examples.whole import COUNTS, counts
 
 HOUR = dt.datetime(2013, 1, 1, 10, tzinfo=dt.UTC)
 
 
+class Loaded(NamedTuple):
+    """A database that two loads were started for at once, and how each of them ended."""
+
+    url: str
+    ends: Sequence[dict[str, int] | BaseException]
+
+
 @pytest.fixture(scope="module", params=DATABASES)
-def flights_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a database that holds the flights."""
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
+    """A database that holds the flights."""
     made = _loaded(request.param, tmp_path_factory.mktemp("flights"))
     # A thread of its own, because the loop of the test that asks first may be running in this one.
     with asyncio.Runner() as runner, ThreadPoolExecutor(max_workers=1) as thread:
@@ -42,12 +49,25 @@ def flights_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 
 
 @asynccontextmanager
-async def _loaded(kind: str, folder: Path) -> AsyncIterator[str]:
+async def _loaded(kind: str, folder: Path) -> AsyncIterator[Loaded]:
     async with DATABASES[kind](folder) as url:
         async with Database(url) as db:
             await db.create_all(Base.metadata)
-            await load(db)
-        yield url
+            ends = await asyncio.gather(load(db), load(db), return_exceptions=True)
+        yield Loaded(url, ends)
+
+
+@pytest.fixture
+def flights_url(loaded: Loaded) -> str:
+    """The URL of that database."""
+    return loaded.url
+
+
+def test_of_two_loads_at_once_one_succeeds(loaded: Loaded) -> None:
+    """Two programs that start together load once; the other is told that the data is there."""
+    done, refused = sorted(loaded.ends, key=lambda end: isinstance(end, BaseException))
+    assert done == COUNTS
+    assert isinstance(refused, AlreadyLoaded)
 
 
 async def test_every_row_is_loaded(flights_url: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from examples.flights import source
-from examples.flights.loader import AlreadyLoaded, ForeignContents, is_loaded, load, shown
+from examples.flights.loader import ForeignContents, is_loaded, load, shown
 from examples.flights.models import Airline
 from examples.flights.repositories import Airlines
 from examples.flights.source import FLIGHTS, DataFileError
@@ -57,17 +57,6 @@ class Spoiled:
             others = [line for line in sums.read_text().splitlines() if "flights" not in line]
             sums.write_text("\n".join([*others, f"{hashlib.sha256(content).hexdigest()}  flights.csv.xz", ""]))
         return folder
-
-
-async def test_of_two_loads_at_once_one_succeeds(tables: Database) -> None:
-    """Two programs that start together load once; the other is told that the data is there."""
-    done, refused = sorted(
-        await asyncio.gather(load(tables), load(tables), return_exceptions=True),
-        key=lambda result: isinstance(result, BaseException),
-    )
-    assert done == COUNTS
-    assert isinstance(refused, AlreadyLoaded)
-    assert await counts(tables) == COUNTS
 
 
 async def test_foreign_rows_are_left_alone(tables: Database) -> None:

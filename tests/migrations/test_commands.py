@@ -84,6 +84,17 @@ async def test_check_finds_a_missing_check_constraint(db: Database, tmp_path: Pa
     assert (await _refusal(db, config)).differences == ("add_constraint positive",)
 
 
+WRITTEN = {
+    "UTCDateTime()": "sa.DateTime(timezone=True)",
+    "ExactDecimal(12, 2)": "sa.Numeric(12, 2).with_variant(sa.BigInteger(), 'sqlite')",
+    "ExactDecimal(30, 2)": "sa.Numeric(30, 2).with_variant(sa.String(31), 'sqlite')",
+    "Uuid()": "sa.Uuid()",
+    "TextEnum(Enum('Suit', 'HEARTS SPADES'))": "sa.String().with_variant(sa.String(collation='C'), 'postgresql')",
+    "Json()": "sa.Text().with_variant(postgresql.JSONB(), 'postgresql')",
+}
+"""The types of `repo`, and how a revision writes them."""
+
+
 async def test_a_revision_can_be_generated_from_the_models(
     db: Database, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,15 +102,17 @@ async def test_a_revision_can_be_generated_from_the_models(
     monkeypatch.setenv("DATABASE_URL", url)
     config = project(tmp_path / "migrations")
     env = tmp_path / "migrations" / "env.py"
-    with_moment = 'primary_key=True), Column("at", UTCDateTime())'
+    columns = ", ".join(f'Column("c{number}", {made})' for number, made in enumerate(WRITTEN))
     env.write_text(
         env.read_text()
-        .replace("primary_key=True)", with_moment)
-        .replace("import migrations", "import migrations\nfrom repo.types import UTCDateTime")
+        .replace("primary_key=True)", f"primary_key=True), {columns}")
+        .replace("import migrations", "import migrations\nfrom enum import Enum\nfrom repo.types import *")
     )
     made = command.revision(config, "made", autogenerate=True)
     assert isinstance(made, Script)
-    assert "sa.DateTime(timezone=True)" in inspect.getsource(made.module)
+    source = inspect.getsource(made.module)
+    assert [written for written in WRITTEN.values() if written not in source] == []
+    assert "repo" not in source
     await migrations.upgrade(db, config=config)
     await migrations.check(db, config=config)
 

@@ -1,6 +1,7 @@
 """Values that do not fit where they go, and statements that make no sense."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from sqlalchemy import select, true, update
 
@@ -27,7 +28,7 @@ async def _session(tx: Transaction) -> None:
     await tx.session.get(Paint, 102)
 
 
-def _by_key(key: object) -> tuple[Callable[[Transaction], Awaitable[object]], ...]:
+def _by_key(key: Any) -> tuple[Callable[[Transaction], Awaitable[object]], ...]:
     """The verbs that take a key."""
     return (
         lambda tx: Paints(tx).get(key),

@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from repo import Database, NotFound, Repository, Scope, gather
 from repo.errors import RepoError
 from repo.events import CallEnded, Event
-from tests.models import statements
+from repo.testing import queries
 from tests.scopes.models import Account, Accounts, Base, Entries, Entry
 
 
@@ -50,14 +50,6 @@ class Tokens(Repository[Token]): ...
 class Codes(Repository[Code]): ...
 
 
-@pytest.fixture
-async def bank(db: Database, accounts: Accounts) -> Database:
-    """A hundred accounts, numbered from 1, with an entry each."""
-    await accounts.add_many({"id": n, "owner": f"owner {n}", "balance": n} for n in range(1, 101))
-    await Entries(db).add_many({"id": n, "account_id": n, "amount": n} for n in range(1, 101))
-    return db
-
-
 @pytest.fixture(params=["Database", "Snapshot"])
 async def scope(request: pytest.FixtureRequest, bank: Database) -> AsyncIterator[Scope]:
     """The scopes that have no session of their own."""
@@ -71,7 +63,7 @@ async def scope(request: pytest.FixtureRequest, bank: Database) -> AsyncIterator
 
 async def test_gets_of_one_turn_are_one_statement(scope: Scope, bank: Database) -> None:
     """A hundred gathered gets are one SELECT, and each caller has the row of its own key, or None."""
-    with statements(bank) as sent:
+    with queries(bank) as sent:
         found = await gather(*(Accounts(scope).get(n) for n in range(51, 151)))
     assert [account and account.owner for account in found] == [
         *(f"owner {n}" for n in range(51, 101)),
@@ -83,7 +75,7 @@ async def test_gets_of_one_turn_are_one_statement(scope: Scope, bank: Database) 
 async def test_plain_gather_and_task_groups_count_as_well(scope: Scope, bank: Database) -> None:
     """It does not matter who starts the tasks."""
     accounts = Accounts(scope)
-    with statements(bank) as sent:
+    with queries(bank) as sent:
         await asyncio.gather(*(accounts.get(n) for n in range(1, 11)))
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(accounts.get_one(n)) for n in range(1, 11)]
@@ -93,7 +85,7 @@ async def test_plain_gather_and_task_groups_count_as_well(scope: Scope, bank: Da
 
 async def test_a_lone_get_is_what_it_was(scope: Scope, bank: Database) -> None:
     """Gets that are awaited one after the other are one statement each, for one key."""
-    with statements(bank) as sent:
+    with queries(bank) as sent:
         for n in (1, 2):
             await Accounts(scope).get(n)
     assert len(sent) == 2
@@ -125,12 +117,12 @@ async def test_a_key_that_makes_no_sense_fails_alone(scope: Scope, hopeless: Any
 
 
 async def test_each_caller_has_its_own_entity(scope: Scope, bank: Database) -> None:
-    """The same key asked for three times is three objects, as it is without batches."""
-    with statements(bank) as sent:
+    """The same key asked for three times is three objects of one statement."""
+    with queries(bank) as sent:
         found = await gather(*(Accounts(scope).get_one(n) for n in (1, 2, 1, 1)))
     assert [account.id for account in found] == [1, 2, 1, 1]
     assert len(set(map(id, found))) == 4
-    assert len(sent) == 3
+    assert len(sent) == 1
     found[0].balance = 77
     assert found[2].balance == 1
 
@@ -138,7 +130,7 @@ async def test_each_caller_has_its_own_entity(scope: Scope, bank: Database) -> N
 async def test_other_models_and_other_relationships_do_not_mix(scope: Scope, bank: Database) -> None:
     """What is one statement has one model and one `load=`; each caller gets what it asked for."""
     accounts, entries = Accounts(scope), Entries(scope)
-    with statements(bank) as sent:
+    with queries(bank) as sent:
         plain, full, entry = await gather(
             gather(*(accounts.get_one(n) for n in (1, 2))),
             gather(*(accounts.get_one(n, load=Account.entries) for n in (3, 4))),
@@ -155,7 +147,7 @@ async def test_composite_and_other_keys(bank: Database) -> None:
     await bank.create_all(Own.metadata)
     await Seats(bank).add_many({"row": row, "letter": letter} for row in (1, 2) for letter in "AB")
     tokens = await Tokens(bank).add_many([{} for _ in range(5)], returning=True)
-    with statements(bank) as sent:
+    with queries(bank) as sent:
         seats, found = await gather(
             gather(*(Seats(bank).get(key) for key in ((1, "B"), (2, "A"), (3, "A"), (1, "C")))),
             gather(*(Tokens(bank).get_one(token.id) for token in tokens)),
@@ -179,7 +171,7 @@ async def test_texts_that_the_database_finds_equal(bank: Database) -> None:
 
 async def test_many_are_split(bank: Database) -> None:
     """2,500 gets are three statements, and their answers are in order."""
-    with statements(bank) as sent:
+    with queries(bank) as sent:
         found = await gather(*(Accounts(bank).get(n) for n in range(1, 2_501)))
     assert [account.id for account in found if account] == list(range(1, 101))
     assert len(sent) == 3

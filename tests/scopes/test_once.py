@@ -25,8 +25,7 @@ async def open_account(tx: Transaction, owner: str) -> dict[str, Any]:
 
 async def stored(db: Database) -> int:
     """How many tokens there are."""
-    found: int = await db.scalar(select(func.count()).select_from(TOKENS))
-    return found
+    return await db.scalar(select(func.count()).select_from(TOKENS)) or 0
 
 
 async def test_the_second_call_gives_the_result_of_the_first(db: Database, accounts: Accounts) -> None:

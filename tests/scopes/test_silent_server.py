@@ -158,9 +158,9 @@ async def test_clean_up_is_bounded(
 
 
 async def write_or_not(db: Database, proxy: Proxy) -> None:
-    """A write whose COMMIT meets the silence."""
+    """A write of several statements whose COMMIT meets the silence."""
     event.listen(db.engine.sync_engine, "commit", lambda _: proxy.silent.set())
-    await Accounts(db).update(1, balance=1)
+    await Accounts(db).update_where(Account.id == 1, values={"balance": 1})
 
 
 async def commit(db: Database, proxy: Proxy) -> None:

@@ -13,11 +13,10 @@ async def test_transactions_that_need_more_connections(url: str, accounts: Accou
     """25 transactions that each need four connections more, on a pool of five, all finish."""
     async with Database(url, pool_size=5) as db, asyncio.timeout(30):
 
-        async def work(number: int) -> tuple[int, ...]:
+        async def work(number: int) -> tuple[int | None, ...]:
             async with db.transaction(read_only=True) as tx:
                 await tx.scalar(select(literal(number)))
-                answers: tuple[int, ...] = await gather(*(db.scalar(select(literal(n))) for n in range(4)))
-                return answers
+                return await gather(*(db.scalar(select(literal(n))) for n in range(4)))
 
         assert await gather(*(work(number) for number in range(25))) == ((0, 1, 2, 3),) * 25
         assert (db.stats.checked_out, db.stats.waiting) == (0, 0)

@@ -1,10 +1,10 @@
 """What a type checker knows of the verbs; checked by mypy and pyright, never run."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, assert_type
+from uuid import uuid4
 
-from sqlalchemy import Row, select, true
+from sqlalchemy import true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -34,14 +34,6 @@ class Order(Model):
     user: Mapped[User] = relationship(back_populates="orders")
 
 
-@dataclass(frozen=True)
-class Total:
-    """What a row can be made into."""
-
-    name: str
-    orders: int
-
-
 class Users(Repository[User]):
     """The repository under test."""
 
@@ -50,10 +42,15 @@ class Users(Repository[User]):
         return await self.all(User.name == name, order_by=[User.name.desc(), User.id], load=(User.orders, Order.user))
 
 
+class Orders(Repository[Order]):
+    """Of another model."""
+
+
 async def reads(users: Users) -> None:
     """Reads give entities of the model."""
     assert_type(await users.get(1), User | None)
     assert_type(await users.get_one((1, 2)), User)
+    assert_type(await users.get_one(uuid4()), User)
     assert_type(await users.get_many([1, 2]), list[User])
     assert_type(await users.one(User.name == "Ada"), User)
     assert_type(await users.one_or_none(User.nickname.is_(None)), User | None)
@@ -97,8 +94,12 @@ async def writes(users: Users, user: User, source: AsyncIterator[User]) -> None:
     assert_type(await users.update_where(User.active, values={"name": "Ada"}, returning=True), list[User])
     assert_type(await users.update_many(rows), int)
     assert_type(await users.delete(user), bool)
+    assert_type(await users.delete(1), bool)
     assert_type(await users.delete_where(User.id == 1), int)
     assert_type(await users.delete_where(User.id == 1, returning=True), list[User])
+    assert_type(await users.upsert(user, on=User.name, update="active"), User)
+    assert_type(await users.upsert_many([user], on=(User.name, User.active)), int)
+    assert_type(await users.get_or_add(user, on="name"), User)
 
 
 async def scopes(db: Database, session: AsyncSession) -> None:
@@ -108,13 +109,14 @@ async def scopes(db: Database, session: AsyncSession) -> None:
         assert_type(await Users(tx).get(1), User | None)
     async with db.snapshot() as snapshot:
         assert_type(await Users(snapshot).count(), int)
-        assert_type(await snapshot.rows(select(User.name, User.id), into=Total), list[Total])
-        assert_type(await snapshot.rows(select(User.name, User.id)), list[Row[Any]])
-        assert_type(await snapshot.page(select(User.name, User.id), order_by=User.name, limit=5), Page[Row[Any]])
-        assert_type(await snapshot.page(select(User), after="x", total=True), Page[Row[Any]])
 
 
-async def gathers(users: Users) -> None:
+async def gathers(users: Users, user: User) -> None:
     """`gather` keeps the type of each."""
     assert_type(await gather(users.get(1), users.count()), tuple[User | None, int])
     assert_type(await gather(users.named("Ada"), users.exists(), users.one()), tuple[list[User], bool, User])
+    assert_type(await gather(*(users.get(key) for key in range(3))), tuple[User | None, ...])
+    found = await gather(
+        users.get(1), users.count(), users.all(), users.page(), users.exists(), users.load([user], User.orders)
+    )
+    assert_type(found, tuple[User | None, int, list[User], Page[User], bool, Sequence[User]])

@@ -265,7 +265,14 @@ COLUMNS = [
         moves=frozenset({"shout"}),
         load=[DeferredColumns.text, [DeferredColumns.notes, DeferredColumns.shout]],
     ),
-    Specimen(model=Expressions, row=_named, change=NEW, moves=frozenset({"length"}), reads=[Part]),
+    Specimen(
+        model=Expressions,
+        row=_named,
+        change=NEW,
+        moves=frozenset({"length"}),
+        unordered=frozenset({"given"}),
+        reads=[Part],
+    ),
     Specimen(
         model=Composites,
         row=lambda n: {"x": n, "y": -n, "low": None, "high": None if n % 2 else n},

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from repo import Database
-from tests.conftest import DATABASES
+from tests.databases import DATABASES
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

@@ -3,14 +3,16 @@
 import enum
 import uuid
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Identity, Integer, String, Uuid
+from sqlalchemy import Identity, Integer, String
+from sqlalchemy import Uuid as PlainUuid
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.sql.functions import FunctionElement
 
-from repo.types import UTCDateTime
+from repo.types import ExactDecimal, TextEnum, UTCDateTime, Uuid
 from tests.zoo.specimen import Specimen, Zoo
 
 EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
@@ -60,7 +62,7 @@ class ServerUuidKey(Zoo):
     """A UUID that the database makes."""
 
     __tablename__ = "server_uuid_keys"
-    id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True, server_default=NewUuid())
+    id: Mapped[uuid.UUID] = mapped_column(PlainUuid, primary_key=True, server_default=NewUuid())
     name: Mapped[str]
 
 
@@ -105,6 +107,18 @@ class CompositeKey(Zoo):
     deck: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
 
 
+class PortableKey(Zoo):
+    """Several columns of the types of `repo`."""
+
+    __tablename__ = "portable_keys"
+    name: Mapped[str]
+    number: Mapped[Decimal] = mapped_column(ExactDecimal(5, 2), primary_key=True)
+    long: Mapped[Decimal] = mapped_column(ExactDecimal(30, 10), primary_key=True)
+    suit: Mapped[Suit] = mapped_column(TextEnum(Suit), primary_key=True)
+    at: Mapped[datetime] = mapped_column(UTCDateTime, primary_key=True)
+    id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True, default=uuid.uuid4)
+
+
 def _named(n: int) -> dict[str, Any]:
     return {"name": f"name {n}"}
 
@@ -124,6 +138,17 @@ KEYS = [
     Specimen(
         model=CompositeKey,
         row=lambda n: {"name": "old", "suit": list(Suit)[n % 2], "rank": n},
+        change={"name": "new"},
+    ),
+    Specimen(
+        model=PortableKey,
+        row=lambda n: {
+            "name": "old",
+            "number": Decimal(n // 2),
+            "long": Decimal(10**19) - n,
+            "suit": list(Suit)[n % 2],
+            "at": EPOCH + timedelta(hours=n),
+        },
         change={"name": "new"},
     ),
 ]

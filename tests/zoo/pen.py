@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, and_, delete, inspect, or_, select
+from sqlalchemy import Connection, UnaryExpression, and_, delete, inspect, nulls_first, nulls_last, or_, select
 from sqlalchemy.orm import Session, selectin_polymorphic, undefer
 from sqlalchemy.orm.attributes import del_attribute
+from sqlalchemy.sql import operators
 
 from repo import Database, Scope, Transaction
 from tests.models import opened
@@ -152,6 +153,13 @@ class Pen:
             options = (*options, selectin_polymorphic(self.specimen.model, later))
         statement = select(self.specimen.model).options(*options)
         return own.scalars(statement if where is None else statement.where(where)).unique().all()
+
+    def sort(self, by: UnaryExpression[Any], own: Session) -> list[Key]:
+        """The keys in an order, NULL being the largest value, as the database sorts them all."""
+        largest = nulls_first(by) if by.modifier is operators.desc_op else nulls_last(by)
+        statement = select(self.specimen.model).where(self.is_row())
+        ordered = statement.order_by(largest, *self.specimen.mapper.primary_key)
+        return list(map(identity, own.scalars(ordered).unique()))
 
 
 def _equal(column: Any, value: Any) -> Any:

@@ -41,6 +41,8 @@ class Specimen:
     """What ``load=`` can bring."""
     reads: Sequence[type[Any]] = ()
     """Models whose tables it reads without a relationship to them."""
+    unordered: frozenset[str] = frozenset()
+    """Columns in whose order there are no pages."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Verbs that must be refused, by how their names begin, and why: a regular expression."""
     without: tuple[str, ...] = ()

@@ -14,11 +14,12 @@ from repo import Database, UsageError
 from repo.engine import loading
 from repo.engine.execution import polymorphic
 from repo.errors import NotLoaded
+from tests.paging import all_of
 from tests.zoo.columns import COLUMNS
 from tests.zoo.inheritance import INHERITANCE
 from tests.zoo.keys import KEYS
 from tests.zoo.pen import Pen, Rows
-from tests.zoo.portraits import Key, everything, expected, identity, life, pickled, portrait
+from tests.zoo.portraits import Key, columns, everything, expected, identity, life, pickled, portrait
 from tests.zoo.relations import RELATIONS
 from tests.zoo.specimen import Specimen
 from tests.zoo.styles import STYLES
@@ -127,6 +128,25 @@ def refuses(entity: Any, name: str) -> bool:
     except NotLoaded as error:
         return str(error).startswith(f"{type(entity).__name__}.{name} was not loaded")
     return value is None or inspect(value).persistent
+
+
+async def test_pages_are_the_full_sort(pen: Pen) -> None:
+    """In the order of any column, in either direction, pages from both ends are what one sort of all rows gives."""
+    with Trials() as trials:
+        for column, direction in product(columns(pen.specimen.mapper), ("asc", "desc")):
+            with trials.trial(f"page by {column.key} {direction}"):
+                await check_pages(pen, column.key, direction)
+
+
+async def check_pages(pen: Pen, name: str, direction: str) -> None:
+    attribute = getattr(pen.specimen.model, name)
+    if name in pen.specimen.unordered:
+        with pytest.raises(UsageError, match=r"a page's cursor cannot keep|a page cannot be in the order of"):
+            await pen.repo.page(order_by=attribute, limit=1)
+        return
+    by = getattr(attribute, direction)()
+    found = await all_of(partial(pen.repo.page, pen.is_row(), order_by=by, limit=1), identity)
+    assert list(map(identity, found)) == await pen.plainly(partial(pen.sort, by))
 
 
 async def test_writes_do_what_they_say(pen: Pen) -> None:

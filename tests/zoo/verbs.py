@@ -41,6 +41,7 @@ READS = [
     Verb("first", lambda pen: pen.repo.first(pen.is_row(2)), finds=[2]),
     Verb("all", lambda pen: pen.repo.all(pen.is_row()), finds=[0, 1, 2]),
     Verb("all, limited", lambda pen: pen.repo.all(pen.is_row(0, 1), limit=2), finds=[0, 1]),
+    Verb("page", lambda pen: _page(pen, limit=3), finds=[0, 1, 2]),
     Verb("stream", lambda pen: pen.repo.stream(pen.is_row(), chunk=10), finds=[0, 1, 2]),
     Verb("exists", lambda pen: pen.repo.exists(pen.is_row(1)), finds=[1]),
     Verb("count", lambda pen: pen.repo.count(pen.is_row()), finds=[0, 1, 2]),
@@ -50,6 +51,7 @@ LOADS = [
     Verb("get, load", lambda pen: pen.repo.get(pen.key(1), load=pen.load), finds=[1]),
     Verb("get_many, load", lambda pen: pen.repo.get_many([pen.key(1), pen.key(0)], load=pen.load), finds=[1, 0]),
     Verb("all, load", lambda pen: pen.repo.all(pen.is_row(), load=pen.load), finds=[0, 1, 2]),
+    Verb("page, load", lambda pen: _page(pen, limit=3), finds=[0, 1, 2]),
     Verb("stream, load", lambda pen: pen.repo.stream(pen.is_row(), load=pen.load), finds=[0, 1, 2]),
     Verb("load", lambda pen: _load(pen, 0, 1, 2), finds=[0, 1, 2]),
 ]
@@ -79,6 +81,10 @@ WRITES = [
     Verb("delete_where", lambda pen: pen.repo.delete_where(pen.is_row(0, 1)), removes=[0, 1]),
     Verb("delete_where, returning", lambda pen: _deleted(pen, 0, 1), removes=[0, 1]),
 ]
+
+
+async def _page(pen: Pen, limit: int) -> Any:
+    return (await pen.repo.page(pen.is_row(), limit=limit, load=pen.load)).items
 
 
 async def _load(pen: Pen, *numbers: int) -> Any:

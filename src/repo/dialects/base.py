@@ -83,6 +83,8 @@ class Dialect(ABC):
     """Whether writing transactions exclude each other, so that they should queue in process."""
     remote: ClassVar[bool]
     """Whether it is a server that answers, and so may fall silent."""
+    unexplained: ClassVar[tuple[type[Exception], ...]] = ()
+    """Errors of the driver by which a statement has done nothing, and of which only its repetition will tell why."""
     returns_in_order: ClassVar[bool]
     """Whether RETURNING gives rows as they were stored, if their keys count up, and SQLAlchemy does not know it.
 
@@ -112,6 +114,10 @@ class Dialect(ABC):
         """Begin a transaction."""
 
     @abstractmethod
+    async def has_begun(self, connection: Connection) -> bool:
+        """Whether the driver is in the transaction that was begun on a connection; it may begin now."""
+
+    @abstractmethod
     def end(self, connection: Connection, options: TransactionOptions) -> None:
         """Undo what ``begin`` set on the connection, after COMMIT or ROLLBACK."""
 
@@ -124,6 +130,23 @@ class Dialect(ABC):
             seconds: infinity and None mean no limit.
             begun: whether ``begin`` was told the same limit.
         """
+
+    @abstractmethod
+    async def fetch(
+        self, driver: Any, text: str, values: Sequence[Any], seconds: float | None
+    ) -> Sequence[Sequence[Any]]:
+        """Run one statement by the driver's connection itself: all rows that it yields.
+
+        Args:
+            driver: the connection.
+            text: the statement.
+            values: what is sent with it.
+            seconds: after which it is stopped with ``StatementTimeout``; infinity and None mean no limit.
+        """
+
+    @abstractmethod
+    async def codes(self, driver: Any, text: str) -> Sequence[Any]:
+        """By what codes the driver calls the types of a statement's columns; nothing where it knows none."""
 
     @abstractmethod
     def pin(

@@ -30,7 +30,7 @@ class Stats:
     queries: int
     """Calls that have had a connection so far, of all scopes."""
     batches: int
-    """How many of them were several gathered ``get``s."""
+    """How many of them were several gathered ``get``s or ``load``s."""
 
 
 class Holder:

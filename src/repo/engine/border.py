@@ -23,12 +23,17 @@ def border(about: About = None) -> Iterator[None]:
     """
     try:
         yield
-    except RepoError:
-        raise
     except Exception as error:
-        translated = errors.translate(error, about() if callable(about) else about)
-        if translated is None:
-            raise
+        cross(error, about)
+        raise
+
+
+def cross(error: BaseException, about: About = None) -> None:
+    """Raise what an error means; one that is to pass unchanged is only looked at."""
+    if isinstance(error, RepoError) or not isinstance(error, Exception):
+        return
+    translated = errors.translate(error, about() if callable(about) else about)
+    if translated is not None:
         raise translated from _cause(error, translated)
 
 

@@ -1,9 +1,13 @@
 """What may be a filter, an order, a key and a name of a model; the nearly right is refused."""
 
 import difflib
+import enum
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, time
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     Boolean,
@@ -34,9 +38,14 @@ KEYS = 1000
 Condition = SQLColumnExpression[bool]
 """What a filter is to the type checker: an expression of SQLAlchemy that is true or false."""
 
+Order = SQLColumnExpression[Any] | Sequence[SQLColumnExpression[Any]] | None
+"""What an order is to the type checker."""
 
 Key = tuple[Any, ...]
 """The values of a primary key."""
+
+KeyLike = int | str | bytes | Decimal | date | time | UUID | enum.Enum | Key
+"""What a primary key is to the type checker. One of a type of your own is a tuple of it: ``get((UserId(1),))``."""
 
 
 def mapper_of(model: type[Any]) -> Mapper[Any]:
@@ -159,9 +168,13 @@ def order_terms(order_by: Any, what: str, example: str) -> list[ColumnElement[An
     Raises:
         UsageError: something that is not an SQLAlchemy expression.
     """
+    return [_order_term(each, what, example) for each in as_terms(order_by)]
+
+
+def as_terms(order_by: Any) -> Sequence[Any]:
+    """What stands in an ``order_by=``, which may be one thing or several; unchecked."""
     several = isinstance(order_by, tuple | list)
-    given = order_by if several else () if order_by is None else (order_by,)
-    return [_order_term(each, what, example) for each in given]
+    return order_by if several else () if order_by is None else (order_by,)
 
 
 def _order_term(given: Any, what: str, example: str) -> ColumnElement[Any]:

@@ -3,19 +3,24 @@
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
+from sqlalchemy import PoolProxiedConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from repo.dialects.base import Dialect, TransactionOptions
 from repo.engine.admission import Holder, Permits, inside
 from repo.engine.border import About, committing, connecting
+from repo.engine.lending import Lender, is_watched
+from repo.engine.plans import Plans
 from repo.engine.turns import Turn
-from repo.errors import ConnectionLost, ScopeClosed, SelfDeadlock, UsageError
-from repo.events import CallEnded, Event, Hook
+from repo.errors import ConnectionLost, ScopeClosed, SelfDeadlock, UsageError, translate
+from repo.events import Hook
 from repo.gather import finish
+
+T = TypeVar("T")
 
 _NUMBER = "repo.number"
 
@@ -27,26 +32,26 @@ CLEAN_UP = 5.0
 
 
 class Counts:
-    """How many calls there were; a hook."""
+    """How many calls there were."""
 
     def __init__(self) -> None:
         self.queries = 0
+        """Calls that have had a connection."""
         self.batches = 0
-
-    def __call__(self, event: Event) -> None:
-        """Count a call that had a connection."""
-        if isinstance(event, CallEnded) and event.connected is not None:
-            self.queries += 1
+        """How many of them were several reads by key."""
 
 
 class Connections:
     """The connections of one engine, and what every scope over them needs to know."""
 
-    def __init__(self, engine: AsyncEngine, dialect: Dialect, permits: Permits, hooks: Sequence[Hook]) -> None:
+    def __init__(
+        self, engine: AsyncEngine, dialect: Dialect, permits: Permits, hooks: Sequence[Hook], *, plain: bool
+    ) -> None:
         self.engine = engine
+        self._plain = plain
         self.dialect = dialect
         self.counts = Counts()
-        self.hooks: tuple[Hook, ...] = (self.counts, *hooks)
+        self.hooks = tuple(hooks)
         self.permits = permits
         self.closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -54,6 +59,9 @@ class Connections:
         self._numbers = itertools.count(1)
         self._idle: asyncio.Future[None] | None = None
         self._leases = 0
+        self._lender = Lender(engine)
+        self._plans: Plans | None = None
+        self._lent_whole: set[AsyncConnection] = set()
 
     @asynccontextmanager
     async def lease(self, holder: Holder) -> AsyncIterator[AsyncConnection]:
@@ -84,10 +92,70 @@ class Connections:
             async with self._connected() as connection:
                 yield connection
         finally:
-            self._leases -= 1
-            self.permits.release(holder)
-            if self._idle is not None and not self._leases and not self._idle.done():
-                self._idle.set_result(None)
+            self._returned(holder)
+
+    @property
+    def plans(self) -> Plans | None:
+        """What goes the short way; None where nothing can: SQLAlchemy would not tell those who listen to it."""
+        if self._plans is None:
+            self._plans = self._first_plans()
+        return None if self._plans is None or is_watched(self.engine) else self._plans
+
+    def _first_plans(self) -> Plans | None:
+        """Plans for an engine as we make them, of which SQLAlchemy knows by now what its database can do."""
+        dialect = self.engine.dialect
+        return Plans(dialect, self.hooks) if self._plain and dialect.server_version_info is not None else None
+
+    async def directly(
+        self, holder: Holder, work: Callable[[Any], Awaitable[T]], connected: Callable[[int], None]
+    ) -> T:
+        """Do work with a connection of the driver's, as ``lease`` has one of SQLAlchemy's.
+
+        Args:
+            holder: who asks.
+            work: gets the driver's connection, and leaves it as it is.
+            connected: is told the connection's number when the wait is over.
+        """
+        self._refuse_misuse()
+        start = time.monotonic()
+        async with self.writing(holder):
+            holder.find_parent()
+            await self.permits.acquire(holder, waited=time.monotonic() - start)
+            self._leases += 1
+            try:
+                return await self._lent(work, connected)
+            finally:
+                self._returned(holder)
+
+    async def _lent(self, work: Callable[[Any], Awaitable[T]], connected: Callable[[int], None]) -> T:
+        """Work with a connection for which there is a permit."""
+        self._refuse_misuse()
+        connection = self._lender.at_hand()
+        if connection is None:
+            with connecting(self.where):
+                connection = await _opened(self._lender.connect(), self._lender.hand_in)
+        connected(self._numbered(connection.info))
+        try:
+            result = await work(connection.driver_connection)
+        except Exception as error:
+            if isinstance(translate(error), ConnectionLost):
+                await finish(self._lender.throw_away(connection))
+            else:
+                self._lender.give_back(connection)
+            raise
+        except BaseException:
+            # A statement that was stopped half-way takes its connection with it.
+            await finish(self._lender.throw_away(connection))
+            raise
+        self._lender.give_back(connection)
+        return result
+
+    def _returned(self, holder: Holder) -> None:
+        """A connection and its permit are given back."""
+        self._leases -= 1
+        self.permits.release(holder)
+        if self._idle is not None and not self._leases and not self._idle.done():
+            self._idle.set_result(None)
 
     @asynccontextmanager
     async def instead_of(self, broken: AsyncConnection) -> AsyncIterator[AsyncConnection]:
@@ -100,10 +168,12 @@ class Connections:
     async def _connected(self) -> AsyncIterator[AsyncConnection]:
         """A connection of the pool, which gets it back."""
         with connecting(self.where):
-            connection = await _opened(self.engine.connect())
+            connection = await _opened(self.engine.connect(), AsyncConnection.close)
+        self._lent_whole.add(connection)
         try:
             yield connection
         finally:
+            self._lent_whole.discard(connection)
             await finish(self._close(connection))
 
     async def commit(self, sending: Coroutine[Any, Any, None], options: TransactionOptions, about: About) -> None:
@@ -164,13 +234,32 @@ class Connections:
             # Having begun, it may wait as long as any other.
             await connection.run_sync(self.dialect.end, options)
 
+    async def driver(self, connection: AsyncConnection) -> Any:
+        """The driver's connection of a transaction that has begun; None where it cannot be used beside SQLAlchemy's."""
+        inner = connection.sync_connection
+        if inner is None or inner.closed or inner.invalidated or not await self.dialect.has_begun(inner):
+            return None
+        return inner.connection.driver_connection
+
     def number(self, connection: AsyncConnection) -> int:
         """A small number that stays with the connection for as long as the pool keeps it."""
         # Not get_raw_connection(), which is awaited in a greenlet for the same answer.
-        info = connection.sync_connection.info if connection.sync_connection is not None else {}
+        return self._numbered(connection.sync_connection.info if connection.sync_connection is not None else {})
+
+    def _numbered(self, info: dict[Any, Any]) -> int:
+        """The number of the connection of which this is the pool's information."""
         if _NUMBER not in info:
             info[_NUMBER] = next(self._numbers)
         return int(info[_NUMBER])
+
+    @property
+    def out(self) -> Iterator[PoolProxiedConnection]:
+        """The connections that are out of the pool now."""
+        yield from self._lender.out
+        for whole in self._lent_whole:
+            inner = whole.sync_connection
+            if inner is not None and not inner.closed and not inner.invalidated:
+                yield inner.connection
 
     @property
     def waiting(self) -> int:
@@ -193,6 +282,7 @@ class Connections:
         if self._leases:
             self._idle = asyncio.get_running_loop().create_future()
             await self._idle
+        self._lender.close()
 
     def _refuse_misuse(self) -> None:
         """Refuse a call after the end, or on another event loop than the first."""
@@ -245,7 +335,7 @@ async def _throw_away(connection: AsyncConnection) -> None:
             await connection.invalidate()
 
 
-async def _opened(opening: AsyncConnection) -> AsyncConnection:
+async def _opened(opening: Awaitable[T], close: Callable[[T], Awaitable[None]]) -> T:
     """A connection of the pool.
 
     Drivers and SQLAlchemy leave things behind when they are cancelled while they open and set up a
@@ -257,13 +347,13 @@ async def _opened(opening: AsyncConnection) -> AsyncConnection:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await finish(_abandon(task))
+        await finish(_abandon(task, close))
         raise
 
 
-async def _abandon(opening: asyncio.Future[AsyncConnection]) -> None:
+async def _abandon(opening: asyncio.Future[T], close: Callable[[T], Awaitable[None]]) -> None:
     await asyncio.wait([opening], timeout=OPENING)
     opening.cancel()
     await asyncio.wait([opening])
     if not opening.cancelled() and opening.exception() is None:
-        await opening.result().close()
+        await close(opening.result())

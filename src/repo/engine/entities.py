@@ -145,11 +145,11 @@ def touched(own: Session, reach: Reach, values: Mapping[str, Any]) -> list[Any]:
 @contextmanager
 def _nothing_pending(own: Session) -> Iterator[None]:
     """A block that leaves no new entities in the session if it fails, which another flush would store."""
-    before = set(own.new)
+    before = own.new  # SQLAlchemy's set, as entities need not be hashable
     try:
         yield
     except BaseException:
-        for entity in set(own.new) - before:
+        for entity in own.new - before:
             own.expunge(entity)
         raise
 

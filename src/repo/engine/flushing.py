@@ -5,7 +5,7 @@ what was changed meanwhile is neither written nor remembered. Here such a change
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from weakref import WeakSet
 
@@ -33,12 +33,12 @@ class GuardedSession(Session):
 
 @event.listens_for(GuardedSession, "before_flush")
 def _begin(session: Session, *_: Any) -> None:
-    session.info[_GUARD].begin()
+    guard_of(session).begin((*session.new, *session.dirty))
 
 
 @event.listens_for(GuardedSession, "after_flush_postexec")
 def _end(session: Session, *_: Any) -> None:
-    session.info[_GUARD].end()
+    guard_of(session).end()
 
 
 class FlushGuard:
@@ -56,16 +56,15 @@ class FlushGuard:
         self._states: set[InstanceState[Any]] = set()
         session.info[_GUARD] = self
 
-    def begin(self) -> None:
+    def begin(self, entities: Iterable[Any]) -> None:
         """A flush begins: note what it writes, and have changes of that reported."""
-        session = self._session
         self._task = asyncio.current_task()
-        self._states = {inspect(entity) for entity in (*session.new, *session.dirty)}
+        self._states = {inspect(entity) for entity in entities}
         for state in self._states:
             if state.mapper not in _watched:
                 _watch(state.mapper)
         if self._states:
-            _running[session.hash_key] = self
+            _running[self._session.hash_key] = self
 
     def end(self) -> None:
         """The flush is over, well or not."""
@@ -86,6 +85,12 @@ class FlushGuard:
         )
         self._fail(error)
         raise error
+
+
+def guard_of(session: Session) -> FlushGuard:
+    """The guard of a transaction's session."""
+    guard: FlushGuard = session.info[_GUARD]
+    return guard
 
 
 def _watch(mapper: Mapper[Any]) -> None:

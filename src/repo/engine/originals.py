@@ -15,6 +15,7 @@ from sqlalchemy.orm import InstanceState, Session
 
 from repo.engine.entities import Before
 from repo.engine.flushing import GuardedSession
+from repo.engine.lending import listeners
 
 _KEY = "repo.originals"
 
@@ -83,12 +84,26 @@ class Originals:
         self._kept.clear()
 
 
+def originals_of(session: Session) -> Originals:
+    """What the entities of a transaction's session were."""
+    originals: Originals = session.info[_KEY]
+    return originals
+
+
 @event.listens_for(GuardedSession, "before_attach")
 def _given(session: Session, entity: Any) -> None:
-    session.info[_KEY].keep(entity, outside=True)
+    originals_of(session).keep(entity, outside=True)
 
 
 @event.listens_for(GuardedSession, "before_flush")
 def _written(session: Session, *_: Any) -> None:
     for entity in (*session.dirty, *session.deleted):
-        session.info[_KEY].keep(entity, outside=False)
+        originals_of(session).keep(entity, outside=False)
+
+
+_OURS = listeners(GuardedSession())
+
+
+def is_listened_to(session: Session) -> bool:
+    """Whether others than `repo` want to be told by a transaction's session."""
+    return listeners(session) > _OURS

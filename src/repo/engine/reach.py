@@ -138,7 +138,8 @@ class Reach:
 
     def _within(self, expression: Any) -> Any:
         """One of them; what is no expression, as it is."""
-        if not isinstance(expression, ClauseElement) or not has_subquery(expression):
+        element = _element(expression)
+        if element is None or not has_subquery(element):
             return expression
 
         def replace(element: Any, **_: Any) -> Any:
@@ -150,7 +151,7 @@ class Reach:
             )
             return cast(Select[Any], inner.where(*self._on(inner)))
 
-        return visitors.replacement_traverse(expression, {}, replace)
+        return visitors.replacement_traverse(element, {}, replace)
 
     def _on(self, statement: Select[Any]) -> Iterator[ColumnElement[bool]]:
         """The conditions for the tables of a subquery."""
@@ -199,6 +200,18 @@ def brings_others(mapper: Mapper[Any]) -> bool:
     columns = (column for each in mappers for attribute in each.column_attrs for column in attribute.columns)
     later = ("select", True, "raise", "raise_on_sql", "noload", "dynamic", "write_only", None)
     return any(relationship.lazy not in later for relationship in related) or has_subquery(*columns)
+
+
+def asks_others(expressions: Iterable[Any]) -> bool:
+    """Whether one of them has a subquery; what is no expression has none."""
+    elements = map(_element, expressions)
+    return any(element is not None and has_subquery(element) for element in elements)
+
+
+def _element(expression: Any) -> ClauseElement | None:
+    """The expression as part of a statement, which an attribute or a hybrid becomes; None if it is not one."""
+    element = expression.__clause_element__() if hasattr(expression, "__clause_element__") else expression
+    return element if isinstance(element, ClauseElement) else None
 
 
 def _apart(mapper: Mapper[Any], statement: Any) -> list[Any]:

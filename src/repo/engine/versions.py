@@ -85,6 +85,12 @@ def following(mapper: Mapper[Any]) -> dict[str, Any] | None:
     return {name: drawn} if drawn != mapper.version_id_generator(None) else None
 
 
+def after(mapper: Mapper[Any], last: Any) -> dict[str, Any]:
+    """The version that follows one, by the attribute that has it; empty where nobody here makes it."""
+    generate, name = mapper.version_id_generator, attribute(mapper)
+    return {name: generate(last)} if name is not None and callable(generate) else {}
+
+
 def is_generated(mapper: Mapper[Any]) -> bool:
     """Whether the model has a function that makes its versions."""
     return mapper.version_id_col is not None and callable(mapper.version_id_generator)

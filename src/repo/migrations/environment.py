@@ -11,19 +11,19 @@ from types import ModuleType
 from typing import Any, Literal
 
 from alembic import context
+from alembic.autogenerate.api import AutogenContext
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import Connection, MetaData
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.types import TypeDecorator
 
-from repo import types
 from repo.database import Database
 from repo.dialects import registry
 from repo.engine.tokens import TOKENS
 from repo.errors import ConfigurationError, UsageError, translate
 from repo.migrations.mismatch import SchemaMismatch
+from repo.types.base import PortableType
 
 LOCK_TIMEOUT = 60.0
 """Seconds to wait for whoever else is migrating."""
@@ -109,14 +109,15 @@ def _leaving_ours(include: IncludeObject | None) -> IncludeObject:
     return included
 
 
-def _render_item(kind: str, item: object, _: object) -> str | Literal[False]:
+def _render_item(kind: str, item: object, made: AutogenContext) -> str | Literal[False]:
     """Write a type of `repo` into a revision as the type that the database sees.
 
-    So a revision stays what it is when the code moves on, and needs no import.
+    So a revision stays what it is when the code moves on, and does not import ``repo``.
     """
-    if kind == "type" and isinstance(item, TypeDecorator) and type(item).__module__ == types.__name__:
-        return f"sa.{item.impl!r}"
-    return False
+    if kind != "type" or not isinstance(item, PortableType):
+        return False
+    made.imports |= item.imports
+    return item.written
 
 
 _AUTOGENERATE: dict[str, Any] = {

@@ -1,18 +1,19 @@
 """One call on a scope: what it is to do, and its way through the scope as the hooks see it."""
 
-import asyncio
 import functools
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy.orm import Session
 
-from repo.engine.border import About, border
-from repo.events import CallEnded, CallStarted, Hook
+from repo.engine.border import About, cross
+from repo.engine.connections import Counts
+from repo.engine.directly import Direct
+from repo.events import CallEnded, CallStarted, Hook, task_name
 
 T = TypeVar("T")
 
@@ -30,6 +31,8 @@ class Call(Generic[T]):
     """Where to look up the names of constraints."""
     repeatable: Callable[[], bool] = lambda: True
     """Whether a read is sure to change nothing, however often it is done; asked only after a failure."""
+    direct: Direct[T] | None = None
+    """The same as one statement for the driver itself, where that is all there is to it."""
 
 
 def name_of(function: Any) -> str:
@@ -42,66 +45,81 @@ def name_of(function: Any) -> str:
 class Performer(Protocol):
     """Whatever does calls: a scope."""
 
-    async def perform(self, call: Call[Any]) -> Any:
+    async def perform(self, call: Call[T]) -> T:
         """Do a piece of work."""
+        raise NotImplementedError
 
 
 _numbers = itertools.count(1)
 
 
-class Trace:
-    """One call's way through a scope, told to the hooks."""
+class Calling:
+    """The block in which a call is done: the hooks are told, and errors become errors of `repo`.
 
-    __slots__ = ("call", "connected_at", "connection", "hooks", "scope", "started", "task", "verb")
+    Args:
+        hooks: are told of the call's beginning and end.
+        scope: the kind of scope, as events call it.
+        call: what is done.
+        counts: where the call is counted.
+    """
 
-    def __init__(self, hooks: Sequence[Hook], scope: str, verb: str) -> None:
-        self.hooks = hooks
-        self.scope = scope
-        self.verb = verb
-        self.call = next(_numbers)
+    __slots__ = ("_call", "_connected", "_counts", "_hooks", "_number", "_scope", "_started", "connection")
+
+    def __init__(self, hooks: Sequence[Hook], scope: str, call: Call[Any], counts: Counts | None = None) -> None:
+        self._hooks = hooks
+        self._scope = scope
+        self._call = call
+        self._counts = counts
+        self._connected: float | None = None
         self.connection: int | None = None
-        self.connected_at: float | None = None
-        self.started = time.perf_counter()
-        task = asyncio.current_task()
-        self.task = task.get_name() if task else ""
+
+    def __enter__(self) -> "Calling":
+        if self._hooks:
+            self._number = next(_numbers)
+            self._started = time.perf_counter()
+            self._tell(
+                CallStarted(
+                    call=self._number, scope=self._scope, verb=self._call.verb, task=task_name(), at=self._started
+                )
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if error is not None:
+                cross(error, self._call.metadata)
+        except BaseException as translated:
+            self._tell_end(translated)
+            raise
+        self._tell_end(error)
 
     def connected(self, number: int) -> None:
         """The wait is over; the work begins on this connection."""
+        if self._counts is not None and self.connection is None:
+            self._counts.queries += 1
         self.connection = number
-        self.connected_at = time.perf_counter()
+        if self._hooks:
+            self._connected = time.perf_counter()
 
-    def tell_start(self) -> None:
-        """Tell the hooks that the call was made."""
-        event = CallStarted(call=self.call, scope=self.scope, verb=self.verb, task=self.task, at=self.started)
-        for hook in self.hooks:
-            hook(event)
-
-    def tell_end(self, error: BaseException | None) -> None:
+    def _tell_end(self, error: BaseException | None) -> None:
         """Tell the hooks that the call ended."""
-        event = CallEnded(
-            call=self.call,
-            scope=self.scope,
-            verb=self.verb,
-            task=self.task,
-            connection=self.connection,
-            started=self.started,
-            connected=self.connected_at,
-            at=time.perf_counter(),
-            error=error,
-        )
-        for hook in self.hooks:
+        if self._hooks:
+            self._tell(
+                CallEnded(
+                    call=self._number,
+                    scope=self._scope,
+                    verb=self._call.verb,
+                    task=task_name(),
+                    connection=self.connection,
+                    started=self._started,
+                    connected=self._connected,
+                    at=time.perf_counter(),
+                    error=error,
+                )
+            )
+
+    def _tell(self, event: CallStarted | CallEnded) -> None:
+        for hook in self._hooks:
             hook(event)
-
-
-@contextmanager
-def calling(hooks: Sequence[Hook], scope: str, call: Call[Any]) -> Iterator[Trace]:
-    """Where every call passes: the hooks are told, and errors become errors of `repo`."""
-    trace = Trace(hooks, scope, call.verb)
-    trace.tell_start()
-    try:
-        with border(call.metadata):
-            yield trace
-    except BaseException as error:
-        trace.tell_end(error)
-        raise
-    trace.tell_end(None)

@@ -1,8 +1,9 @@
 """One call at a time on one connection, in the order of the first await."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 
 from repo.errors import ScopeClosed, TransactionFailed, UsageError
@@ -73,7 +74,8 @@ class Level:
         self.open = True
         self.failure: BaseException | None = None
         self.calls = InFlight()
-        self.turn = asyncio.Lock()
+        self.line: deque[Place] = deque()
+        """The calls in their order; it is the turn of the first."""
         self.owner: asyncio.Task[object] | None = None
         """The task whose turn it is."""
 
@@ -85,6 +87,41 @@ class Level:
                 return level.failure
             level = level.parent
         return None
+
+
+class Place:
+    """A call's place in the line of a level, from its making until it is left."""
+
+    __slots__ = ("_reached", "keeper", "level")
+
+    def __init__(self, level: Level) -> None:
+        self.level = level
+        self.keeper: asyncio.Task[object] | None = None
+        """Whose next turn this is, if the place was taken ahead of it."""
+        self._reached = asyncio.get_running_loop().create_future() if level.line else None
+        level.line.append(self)
+
+    async def reach(self) -> None:
+        """Wait until it is the first."""
+        if self._reached is not None:
+            await self._reached
+
+    async def keep(self) -> None:
+        """Wait likewise, and have the next turn of the running task be this one."""
+        await self.reach()
+        self.keeper = _running_task()
+
+    def leave(self) -> None:
+        """Let the next have its turn."""
+        line = self.level.line
+        line.remove(self)
+        if line:
+            line[0]._call()
+
+    def _call(self) -> None:
+        """Tell it that it is the first, unless it knows, or does not want to any more."""
+        if self._reached is not None and not self._reached.done():
+            self._reached.set_result(None)
 
 
 _levels: ContextVar[tuple[Level, ...]] = ContextVar("repo_levels", default=())
@@ -118,16 +155,27 @@ class Queue:
             ScopeClosed: the level has ended.
             TransactionFailed: an earlier statement has failed.
         """
-        level = self.level()
+        level, task = self.level(), _running_task()
         self.check(level, after_failure=after_failure)
+        is_kept = bool(level.line) and level.line[0].keeper is task
+        with nullcontext(level.line[0]) if is_kept else self._in_line(level, verb) as place:
+            await place.reach()
+            self.check(level, after_failure=after_failure)
+            level.owner = task
+            try:
+                yield level
+            finally:
+                level.owner = None
+
+    @contextmanager
+    def _in_line(self, level: Level, verb: str) -> Iterator[Place]:
+        """A new place at the end of the line."""
         with level.calls.call(verb):
-            async with level.turn:
-                self.check(level, after_failure=after_failure)
-                level.owner = _running_task()
-                try:
-                    yield level
-                finally:
-                    level.owner = None
+            place = Place(level)
+            try:
+                yield place
+            finally:
+                place.leave()
 
     def has_turn(self) -> bool:
         """Whether it is the running task's turn already, so that it must not wait for it."""
@@ -165,3 +213,21 @@ class Queue:
         finally:
             level.open = False
             _levels.reset(token)
+
+
+def complain(abandoned: list[str], level: Level) -> None:
+    """Say why leaving the block normally did not keep what was done in it."""
+    refuse_abandoned(abandoned, "They were cancelled, and what was done in the block was rolled back")
+    if isinstance(level.failure, asyncio.CancelledError):
+        raise TransactionFailed(
+            "rolled back, because a statement inside was cancelled while it ran: nobody knows what "
+            "it did, and its connection is gone. Let the cancellation leave the block, or the error for "
+            "which gather or a TaskGroup has cancelled it; what may fail goes into a savepoint"
+        ) from level.failure
+    if level.failure is not None:
+        raise TransactionFailed(
+            "rolled back, because a statement inside failed and its error was caught: "
+            f"{type(level.failure).__name__}: {level.failure}. Let the error leave the block; "
+            "or put the statement that may fail inside `async with tx.savepoint()`",
+            retryable=getattr(level.failure, "retryable", None),
+        ) from level.failure

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import Any, ClassVar, TypeVar, overload
+from typing import Any, ClassVar, TypeAlias, TypedDict, TypeVar, TypeVarTuple, Unpack, overload
 
 from sqlalchemy import (
     CompoundSelect,
@@ -20,11 +20,14 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.selectable import TypedReturnsRows
 from sqlalchemy.sql.visitors import iterate
 
 from repo.dialects.base import Dialect
-from repo.engine import execution
-from repo.engine.conditions import order_terms
+from repo.engine import asking, execution
+from repo.engine.conditions import Order, order_terms
+from repo.engine.directly import Direct
+from repo.engine.plans import Plans
 from repo.errors import UsageError
 from repo.gather import gather
 from repo.pagination import Page, order_of, paging
@@ -34,8 +37,31 @@ from repo.scopes.stream import Stream
 from repo.uniqueness import shape
 
 T = TypeVar("T")
+Columns = TypeVarTuple("Columns")
+
+# What a statement gives is Select[User] and Select[str, int] to SQLAlchemy 2.1, Select[tuple[User]] and
+# Select[tuple[str, int]] to 2.0. Overloads below say both; in front of them stands what matches only where nobody
+# knows the columns, because 2.0's would take these for a single one.
+Together = TypeVar("Together", bound=tuple[Any, ...])
+Unknown = TypeVar("Unknown", bound="_Unheard")
+AnyRow: TypeAlias = "Row[*tuple[Any, ...]]"
+AnyResult: TypeAlias = "Result[*tuple[Any, ...]]"
 
 Params = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+
+
+class _Unheard(tuple[Any, ...]):
+    """What no column has as its type."""
+
+
+class PageOptions(TypedDict, total=False):
+    """The options of ``Scope.page``."""
+
+    order_by: Order
+    limit: int
+    after: str | None
+    before: str | None
+    total: bool
 
 
 class Scope(ABC):
@@ -50,6 +76,11 @@ class Scope(ABC):
     """Whether a row lock that a call takes is held after the call."""
     dialect: Dialect
     """The database's ways."""
+
+    @property
+    def plans(self) -> Plans | None:
+        """What goes the short way in this scope; None where nothing can."""
+        return None
 
     @abstractmethod
     async def perform(self, call: Call[T]) -> T:
@@ -70,14 +101,37 @@ class Scope(ABC):
     def opened(self, stream: Stream[Any]) -> None:  # noqa: B027  # most scopes have an end that does not wait for it
         """A stream has begun to read; a scope that waits for its end has to know of it."""
 
+    @overload
+    async def scalars(self, statement: TypedReturnsRows[tuple[T, *Columns]], params: Params = None) -> list[T]: ...
+    @overload
+    async def scalars(self, statement: "TypedReturnsRows[T, *Columns]", params: Params = None) -> list[T]: ...
+    @overload
+    async def scalars(self, statement: Executable, params: Params = None) -> list[Any]: ...
+
     async def scalars(self, statement: Executable, params: Params = None) -> list[Any]:
         """The first column of every row: entities for ``select(User)``."""
-        return await self.perform(self._call("scalars", statement, lambda own: list(own.scalars(statement, params))))
+        asked = asking.asked(self.plans, statement, params)
+        direct = None if asked is None else asked.scalars()
+        return await self.perform(
+            self._call("scalars", statement, lambda own: list(own.scalars(statement, params)), direct)
+        )
 
     @overload
     async def rows(self, statement: Executable, params: Params = None, *, into: Callable[..., T]) -> list[T]: ...
     @overload
-    async def rows(self, statement: Executable, params: Params = None, *, into: None = None) -> list[Row[Any]]: ...
+    async def rows(
+        self, statement: TypedReturnsRows[Unknown], params: Params = None, *, into: None = None
+    ) -> list[AnyRow]: ...
+    @overload
+    async def rows(
+        self, statement: TypedReturnsRows[Together], params: Params = None, *, into: None = None
+    ) -> list[Row[Together]]: ...
+    @overload
+    async def rows(
+        self, statement: "TypedReturnsRows[*Columns]", params: Params = None, *, into: None = None
+    ) -> "list[Row[*Columns]]": ...
+    @overload
+    async def rows(self, statement: Executable, params: Params = None, *, into: None = None) -> list[AnyRow]: ...
 
     async def rows(
         self,
@@ -87,33 +141,62 @@ class Scope(ABC):
         into: Callable[..., Any] | None = None,
     ) -> list[Any]:
         """All rows; with ``into``, what it makes of each row's columns as keyword arguments."""
+        asked = asking.asked(self.plans, statement, params)
+        direct = None if asked is None else asked.rows(into)
 
         def work(own: Session) -> list[Any]:
-            rows = own.execute(statement, params).all()
+            rows = asking.rows(own, statement, params, None if asked is None else asked.statement.plan)
             return list(rows) if into is None else [into(**row._asdict()) for row in rows]
 
-        return await self.perform(self._call("rows", statement, work))
+        return await self.perform(self._call("rows", statement, work, direct))
+
+    @overload
+    async def scalar(self, statement: TypedReturnsRows[tuple[T, *Columns]], params: Params = None) -> T | None: ...
+    @overload
+    async def scalar(self, statement: "TypedReturnsRows[T, *Columns]", params: Params = None) -> T | None: ...
+    @overload
+    async def scalar(self, statement: Executable, params: Params = None) -> Any: ...
 
     async def scalar(self, statement: Executable, params: Params = None) -> Any:
         """The first column of the first row, or None if there is no row."""
-        return await self.perform(self._call("scalar", statement, lambda own: own.execute(statement, params).scalar()))
+        asked = asking.asked(self.plans, statement, params)
+        direct = None if asked is None else asked.scalar()
+        return await self.perform(
+            self._call("scalar", statement, lambda own: own.execute(statement, params).scalar(), direct)
+        )
 
-    async def execute(self, statement: Executable, params: Params = None) -> Result[Any]:
+    @overload
+    async def execute(self, statement: TypedReturnsRows[Unknown], params: Params = None) -> AnyResult: ...
+    @overload
+    async def execute(self, statement: TypedReturnsRows[Together], params: Params = None) -> Result[Together]: ...
+    @overload
+    async def execute(self, statement: "TypedReturnsRows[*Columns]", params: Params = None) -> "Result[*Columns]": ...
+    @overload
+    async def execute(self, statement: Executable, params: Params = None) -> AnyResult: ...
+
+    async def execute(self, statement: Executable, params: Params = None) -> AnyResult:
         """Run any statement; the result is buffered, so it can be read after the call."""
         return await self.perform(
             self._call("execute", statement, lambda own: execution.buffered(own, statement, params))
         )
 
+    @overload
+    async def page(self, statement: Select[Unknown], **options: Unpack[PageOptions]) -> Page[AnyRow]: ...
+    @overload
+    async def page(self, statement: Select[Together], **options: Unpack[PageOptions]) -> Page[Row[Together]]: ...
+    @overload
+    async def page(self, statement: "Select[*Columns]", **options: Unpack[PageOptions]) -> "Page[Row[*Columns]]": ...
+
     async def page(
         self,
         statement: Executable,
         *,
-        order_by: Any = None,
+        order_by: Order = None,
         limit: int = 50,
         after: str | None = None,
         before: str | None = None,
         total: bool = False,
-    ) -> Page[Row[Any]]:
+    ) -> Page[Any]:
         """Some of a statement's rows, with cursors for those after and before.
 
         Rows that come or go between two pages make no other row appear twice or not at all.
@@ -139,7 +222,7 @@ class Scope(ABC):
         wanted = paging(self.dialect, order, "", limit=limit, after=after, before=before)
         page = wanted.statement(statement, grouped=found.grouped)
 
-        async def read() -> Page[Row[Any]]:
+        async def read() -> Page[Any]:
             rows, keys = await self.perform(
                 self._call("page", page, lambda own: execution.keyed(own, page, len(order)))
             )
@@ -151,7 +234,22 @@ class Scope(ABC):
         first, count = await gather(read(), self.scalar(counting))
         return replace(first, total=count)
 
-    def stream(self, statement: Executable, params: Params = None, *, chunk: int = 1000) -> Stream[Row[Any]]:
+    @overload
+    def stream(
+        self, statement: TypedReturnsRows[Unknown], params: Params = None, *, chunk: int = 1000
+    ) -> Stream[AnyRow]: ...
+    @overload
+    def stream(
+        self, statement: TypedReturnsRows[Together], params: Params = None, *, chunk: int = 1000
+    ) -> Stream[Row[Together]]: ...
+    @overload
+    def stream(
+        self, statement: "TypedReturnsRows[*Columns]", params: Params = None, *, chunk: int = 1000
+    ) -> "Stream[Row[*Columns]]": ...
+    @overload
+    def stream(self, statement: Executable, params: Params = None, *, chunk: int = 1000) -> Stream[AnyRow]: ...
+
+    def stream(self, statement: Executable, params: Params = None, *, chunk: int = 1000) -> Stream[Any]:
         """The rows one after another, read from the database ``chunk`` at a time."""
         options = {"yield_per": chunk}
         return Stream(
@@ -161,7 +259,9 @@ class Scope(ABC):
             detach=self.detaches,
         )
 
-    def _call(self, verb: str, statement: Executable, work: Callable[[Session], T]) -> Call[T]:
+    def _call(
+        self, verb: str, statement: Executable, work: Callable[[Session], T], direct: Direct[T] | None = None
+    ) -> Call[T]:
         """A call for one statement of the user's."""
         if not isinstance(statement, Executable):
             raise UsageError(
@@ -173,7 +273,7 @@ class Scope(ABC):
         about = (lambda: _metadata(statement)) if reads or writes else None
         if verb == "execute" and not writes and not reads:
             writes = None
-        return Call(verb, work, writes=writes, metadata=about, repeatable=lambda: _only_reads(statement))
+        return Call(verb, work, writes=writes, metadata=about, repeatable=lambda: _only_reads(statement), direct=direct)
 
 
 def _only_reads(statement: Any) -> bool:

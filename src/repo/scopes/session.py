@@ -11,7 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from repo.dialects.registry import find
 from repo.engine.flushing import GuardedSession
 from repo.errors import UsageError
-from repo.scopes.call import Call, calling
+from repo.scopes.adjacent import Adjacent
+from repo.scopes.batching import Lookup
+from repo.scopes.call import Call, Calling
 from repo.scopes.queue import Queue
 from repo.scopes.scope import Scope
 
@@ -78,7 +80,7 @@ for _name, _instead in REFUSED.items():
     setattr(QueuedSession, _name, _refused(_name, _instead))
 
 
-_queues: WeakKeyDictionary[AsyncSession, Queue] = WeakKeyDictionary()
+_lines: WeakKeyDictionary[AsyncSession, Adjacent] = WeakKeyDictionary()
 
 
 class SessionScope(Scope):
@@ -96,13 +98,17 @@ class SessionScope(Scope):
         self.session = session
         self.dialect = find(session.get_bind().dialect.name)
         # One for all repositories on the session; it must not keep the session alive.
-        self._queue = _queues.setdefault(session, Queue("session"))
+        self._adjacent = _lines.get(session) or _lines.setdefault(session, Adjacent(Queue("session")))
+        self._queue = self._adjacent.queue
 
     async def perform(self, call: Call[T]) -> T:
-        with calling((), self.kind, call) as trace:
+        with Calling((), self.kind, call) as trace:
             async with self._queue.turn(call.verb):
                 trace.connected(0)
                 return await self.session.run_sync(call.work)
+
+    async def look_up(self, lookup: Lookup[T]) -> T:
+        return await self._adjacent.look_up(self, lookup, self.session.sync_session)
 
     def unit(self) -> AbstractAsyncContextManager[Scope]:
         return self._savepoint()

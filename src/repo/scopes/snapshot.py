@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from types import TracebackType
 from typing import TypeVar
 
@@ -16,10 +16,12 @@ from repo.engine import execution
 from repo.engine.admission import Holder, enter, leave
 from repo.engine.border import border
 from repo.engine.connections import Connections, in_time
+from repo.engine.directly import NotDirectly, Way
+from repo.engine.plans import Plans
 from repo.errors import ConnectionLost, ReadOnlyScope, ScopeClosed, UsageError
 from repo.gather import finish
 from repo.scopes.batching import Batches, Lookup
-from repo.scopes.call import Call, calling
+from repo.scopes.call import Call, Calling
 from repo.scopes.queue import InFlight, refuse_abandoned
 from repo.scopes.scope import Scope
 
@@ -108,6 +110,16 @@ class Snapshot(Scope):
     async def look_up(self, lookup: Lookup[T]) -> T:
         return await self._batches.look_up(self, lookup)
 
+    @property
+    def plans(self) -> Plans | None:
+        """What goes the short way here, for repositories; None where nothing can."""
+        return self._connections.plans
+
+    @property
+    def _seconds(self) -> float | None:
+        """What a statement may take; None where the transaction itself was told."""
+        return None if self.dialect.remote else self._options.statement_timeout
+
     def unit(self) -> AbstractAsyncContextManager[Scope]:
         raise ReadOnlyScope("a snapshot only reads; write through the Database or a transaction")
 
@@ -121,11 +133,15 @@ class Snapshot(Scope):
 
     async def _perform(self, call: Call[T], work: Callable[[Connection], T], only: Pinned | None = None) -> T:
         """Do the work of a call on one of the connections, or on just this one."""
-        with calling(self._connections.hooks, self.kind, call) as trace:
+        with Calling(self._connections.hooks, self.kind, call, self._connections.counts) as trace:
             if call.writes:
                 raise ReadOnlyScope(f"{call.verb}: a snapshot only reads; write through the Database or a transaction")
             async with self._borrow(call.verb, only) as pinned:
                 trace.connected(pinned.number)
+                driver = await self._connections.driver(pinned.connection) if call.direct is not None else None
+                if call.direct is not None and driver is not None:
+                    with suppress(NotDirectly):
+                        return await call.direct.run(Way(self.dialect, driver, self._seconds))
                 return await pinned.connection.run_sync(self._limited, work)
 
     def _limited(self, connection: Connection, work: Callable[[Connection], T]) -> T:

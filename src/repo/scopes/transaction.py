@@ -22,9 +22,11 @@ from repo.dialects.base import TransactionOptions
 from repo.engine.admission import Holder, enter, leave
 from repo.engine.border import About, border
 from repo.engine.connections import Connections, in_time
+from repo.engine.directly import Direct, NotDirectly, Way
 from repo.engine.entities import complete
 from repo.engine.flushing import FlushGuard
-from repo.engine.originals import Originals
+from repo.engine.originals import Originals, is_listened_to
+from repo.engine.plans import Plans
 from repo.errors import (
     CommitOutcomeUnknown,
     ConfigurationError,
@@ -33,13 +35,14 @@ from repo.errors import (
     NotFound,
     ReadOnlyScope,
     RepoError,
-    TransactionFailed,
     UsageError,
 )
 from repo.gather import finish
+from repo.scopes.adjacent import Adjacent
 from repo.scopes.after_commit import AfterCommit
-from repo.scopes.call import Call, calling
-from repo.scopes.queue import Level, Queue, refuse_abandoned
+from repo.scopes.batching import Lookup
+from repo.scopes.call import Call, Calling
+from repo.scopes.queue import Level, Queue, complain
 from repo.scopes.scope import Scope
 from repo.scopes.session import QueuedSession
 
@@ -82,6 +85,7 @@ class Transaction(Scope):
         self.dialect = connections.dialect
         self._connections = connections
         self._queue = Queue("transaction")
+        self._adjacent = Adjacent(self._queue, connections.counts)
         self._state = State.NEW
         self._committed = False
         self._unknown = False  # whether it is committed
@@ -129,10 +133,10 @@ class Transaction(Scope):
         finally:
             await finish(self._end())
         if error is None:
-            _complain(abandoned, root)
+            complain(abandoned, root)
 
     async def perform(self, call: Call[T]) -> T:
-        with calling(self._connections.hooks, self.kind, call) as trace:
+        with Calling(self._connections.hooks, self.kind, call, self._connections.counts) as trace:
             if call.writes and self.options.read_only:
                 raise ReadOnlyScope(
                     f"{call.verb}: this transaction only reads (read_only=True); write in another, or without that"
@@ -142,7 +146,34 @@ class Transaction(Scope):
             async with self._queue.turn(call.verb) as level, self._failing(level, call.metadata):
                 await self._connect()
                 trace.connected(self._number)
+                if call.direct is not None and self._nothing_pending(call.direct.entity):
+                    with suppress(NotDirectly):
+                        return await self._directly(call.direct)
                 return await self._run(call.work)
+
+    async def look_up(self, lookup: Lookup[T]) -> T:
+        return await self._adjacent.look_up(self, lookup, self.session.sync_session)
+
+    @property
+    def plans(self) -> Plans | None:
+        """What goes the short way here, for repositories; None where nothing can."""
+        return self._connections.plans
+
+    async def _directly(self, direct: Direct[T]) -> T:
+        """A call by the driver itself."""
+        own, connection = self.session.sync_session, self._connection
+        driver = None if connection is None else await self._connections.driver(connection)
+        if driver is None:
+            raise NotDirectly
+        seconds = None if self.dialect.remote else self.options.statement_timeout
+        return await direct.run(Way(self.dialect, driver, seconds, own))
+
+    def _nothing_pending(self, entity: object) -> bool:
+        """Whether the session has nothing to write first, but perhaps this entity, and nobody to tell."""
+        own = self.session.sync_session
+        if own.new or own.deleted or is_listened_to(own):
+            return False
+        return not own.identity_map.check_modified() or all(changed is entity for changed in own.dirty)
 
     def unit(self) -> AbstractAsyncContextManager[Scope]:
         return self.savepoint()
@@ -166,12 +197,12 @@ class Transaction(Scope):
         async with self._queue.turn("savepoint") as parent:
             async with self._failing(parent):
                 await self._connect()
-                nested = await self._run(Session.begin_nested)
+                nested = await self._run(_begin_nested)
             async with self._queue.nested(parent) as level:
                 try:
                     yield self
                     level.open = False
-                    _complain(await level.calls.cancel(), level)
+                    complain(await level.calls.cancel(), level)
                     with border(self._metadata):
                         await self._run(lambda _: nested.commit())
                 except BaseException:
@@ -218,7 +249,7 @@ class Transaction(Scope):
         """Let a method of the session have its turn; one that it calls itself is part of it."""
         if self._queue.has_turn():
             return await work()
-        with calling(self._connections.hooks, self.kind, Call(verb, _nothing)) as trace:
+        with Calling(self._connections.hooks, self.kind, Call(verb, _nothing), self._connections.counts) as trace:
             async with self._queue.turn(verb) as level, self._failing(level):
                 await self._connect()
                 trace.connected(self._number)
@@ -350,23 +381,12 @@ class Transaction(Scope):
         self._queue.root.failure = self._queue.root.failure or error
 
 
+def _begin_nested(own: Session) -> SessionTransaction:
+    """Begin a savepoint now, which a session would do at its next statement: not all statements are its own."""
+    nested = own.begin_nested()
+    own.connection()
+    return nested
+
+
 def _nothing(_: Session) -> None:
     """The work of a call that brings its own."""
-
-
-def _complain(abandoned: list[str], level: Level) -> None:
-    """Say why leaving the block normally did not keep what was done in it."""
-    refuse_abandoned(abandoned, "They were cancelled, and what was done in the block was rolled back")
-    if isinstance(level.failure, asyncio.CancelledError):
-        raise TransactionFailed(
-            "rolled back, because a statement inside was cancelled while it ran: nobody knows what "
-            "it did, and its connection is gone. Let the cancellation leave the block, or the error for "
-            "which gather or a TaskGroup has cancelled it; what may fail goes into a savepoint"
-        ) from level.failure
-    if level.failure is not None:
-        raise TransactionFailed(
-            "rolled back, because a statement inside failed and its error was caught: "
-            f"{type(level.failure).__name__}: {level.failure}. Let the error leave the block; "
-            "or put the statement that may fail inside `async with tx.savepoint()`",
-            retryable=getattr(level.failure, "retryable", None),
-        ) from level.failure

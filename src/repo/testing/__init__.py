@@ -2,5 +2,6 @@
 
 from repo.retry import instant_retries
 from repo.testing.postgres import PostgresUnavailable, postgres_url
+from repo.testing.statements import queries
 
-__all__ = ["PostgresUnavailable", "instant_retries", "postgres_url"]
+__all__ = ["PostgresUnavailable", "instant_retries", "postgres_url", "queries"]

@@ -1,9 +1,10 @@
 """Postgres by asyncpg."""
 
+import math
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import URL, Column, ColumnElement, Connection, MetaData, event, text
 from sqlalchemy.dialects.postgresql import INTERVAL, insert
@@ -14,7 +15,7 @@ from sqlalchemy.util import await_only
 from repo.dialects.base import Dialect, EngineSettings, TransactionOptions
 from repo.dialects.postgresql import beginning, limits
 from repo.dialects.postgresql.driver import connect, watch
-from repo.dialects.postgresql.errors import UNSENDABLE, translate
+from repo.dialects.postgresql.errors import UNSENDABLE, broken, translate
 from repo.dialects.postgresql.values import comparable, in_days, stored
 from repo.errors import ConfigurationError, InvalidValue, RepoError
 
@@ -71,12 +72,29 @@ class PostgreSQL(Dialect):
         connection.begin()
         limits.set_local(connection, options)
 
+    async def has_begun(self, connection: Connection) -> bool:
+        return await beginning.begin_now(connection)
+
     def end(self, connection: Connection, options: TransactionOptions) -> None:
         if beginning.is_spoiled(connection):
             connection.invalidate()
 
     def limited(self, connection: Connection, seconds: float | None, *, begun: bool) -> AbstractContextManager[None]:
         return nullcontext() if begun else limits.limited(connection, seconds)
+
+    async def fetch(self, driver: Any, text: str, values: Sequence[Any], seconds: float | None) -> Sequence[Any]:
+        limit = None if seconds == math.inf else seconds
+        try:
+            with nullcontext() if limit is None else limits.told(limit):
+                return cast(Sequence[Any], await driver.fetch(text, *values, timeout=limit))
+        except Exception as error:
+            # The driver's word for a connection that is gone is that of a caller's mistake.
+            if driver.is_closed() and getattr(error, "sqlstate", None) is None:
+                raise broken(error) from error
+            raise
+
+    async def codes(self, driver: Any, text: str) -> Sequence[Any]:
+        return [attribute.type.oid for attribute in (await driver.prepare(text)).get_attributes()]
 
     def pin(
         self,

@@ -178,6 +178,12 @@ def translate(error: BaseException, metadata: MetaData | None = None) -> RepoErr
     return made(f"{text} ({code}: {_details(code, cause)})", code=code, retryable=retryable)
 
 
+def broken(error: BaseException) -> RepoError:
+    """The error for a connection of which the driver knows that it is of no use any more."""
+    made, text = _BROKEN
+    return made(f"{text} ({type(error).__name__})")
+
+
 def _driver_error(error: BaseException) -> BaseException | None:
     """Asyncpg's own error: bare, or below SQLAlchemy's and its adapter's; or only the adapter's."""
     orig = getattr(error, "orig", None)
@@ -192,9 +198,9 @@ def _driver_error(error: BaseException) -> BaseException | None:
 def _without_code(error: BaseException, cause: BaseException) -> RepoError:
     """The driver's own complaints: a broken connection, or a value that it cannot send."""
     name = type(cause).__name__
-    made, text = _BROKEN
-    if getattr(error, "connection_invalidated", False):
-        return made(f"{text} ({name})")
+    # The driver loses count where a connection goes while it begins to ask.
+    if getattr(error, "connection_invalidated", False) or name == "InternalClientError":
+        return broken(cause)
     if name == "ClientConfigurationError":
         return errors.ConfigurationError(f"the driver does not accept an option of the URL: {_first_line(cause)}")
     if name == "TargetServerAttributeNotMatched":

@@ -62,14 +62,22 @@ def _by_driver(connection: Connection, seconds: float) -> Iterator[None]:
     before = getattr(driver, KEPT_IN)
     setattr(driver, KEPT_IN, before._replace(command_timeout=seconds))
     try:
+        with told(seconds):
+            yield
+    finally:
+        setattr(driver, KEPT_IN, before)
+
+
+@contextmanager
+def told(seconds: float) -> Iterator[None]:
+    """Say which time-out it was that the driver has kept."""
+    try:
         yield
     except TimeoutError as error:
         raise StatementTimeout(
             f"the statement was stopped, because it ran for longer than {seconds:g} s (statement_timeout): make it "
             "faster, or the time-out longer"
         ) from error
-    finally:
-        setattr(driver, KEPT_IN, before)
 
 
 @contextmanager

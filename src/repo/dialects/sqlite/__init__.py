@@ -1,12 +1,13 @@
 """SQLite: one file, one writer at a time, any number of readers beside it (WAL)."""
 
 import contextlib
+import math
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import URL, Column, ColumnElement, Connection, MetaData, event
 from sqlalchemy.dialects.sqlite import insert
@@ -15,7 +16,8 @@ from sqlalchemy.types import TypeEngine
 
 from repo.dialects.base import Dialect, EngineSettings, NotPinned, TransactionOptions
 from repo.dialects.sqlite import limits
-from repo.dialects.sqlite.diagnosis import diagnose
+from repo.dialects.sqlite.constraints import kind
+from repo.dialects.sqlite.diagnosis import diagnose, diagnose_locked
 from repo.dialects.sqlite.driver import ClosingConnection, connect
 from repo.dialects.sqlite.errors import translate
 from repo.dialects.sqlite.inserting import insert_many
@@ -44,13 +46,15 @@ class SQLite(Dialect):
     drivers = ("aiosqlite",)
     one_writer = True
     remote = False
+    unexplained = (sqlite3.IntegrityError,)
     returns_in_order = True
     streams_in = False
 
     def settings(self, url: URL) -> EngineSettings:
         _check(url)
         arguments = {"factory": ClosingConnection, "timeout": _busy_timeout(url), "async_creator_fn": connect}
-        options = {"connect_args": arguments}
+        # SQLAlchemy's own reset is a ROLLBACK of nothing most times; `_end` sends it where there is something.
+        options = {"connect_args": arguments, "pool_reset_on_return": None}
         url = url.difference_update_query(["timeout"])
         if url.database not in (None, "", ":memory:"):
             return EngineSettings(url=url, options=options)
@@ -78,6 +82,10 @@ class SQLite(Dialect):
             connection.exec_driver_sql("PRAGMA query_only=ON")
         connection.exec_driver_sql("BEGIN" if options.read_only else "BEGIN IMMEDIATE")
 
+    async def has_begun(self, connection: Connection) -> bool:
+        driver: Any = connection.connection.driver_connection
+        return bool(driver.in_transaction)
+
     def end(self, connection: Connection, options: TransactionOptions) -> None:
         if options.read_only:
             connection.exec_driver_sql("PRAGMA query_only=OFF")
@@ -85,6 +93,19 @@ class SQLite(Dialect):
 
     def limited(self, connection: Connection, seconds: float | None, *, begun: bool) -> AbstractContextManager[None]:
         return limits.limited(connection, seconds)
+
+    async def fetch(self, driver: Any, text: str, values: Sequence[Any], seconds: float | None) -> Sequence[Any]:
+        limit = None if seconds == math.inf else seconds
+        try:
+            with contextlib.nullcontext() if limit is None else limits.stopping(driver, limit):
+                return cast(Sequence[Any], await driver.execute_fetchall(text, values))
+        except sqlite3.OperationalError as error:
+            if kind(error) == "SQLITE_BUSY":
+                await diagnose_locked(driver, error)
+            raise
+
+    async def codes(self, driver: Any, text: str) -> Sequence[Any]:
+        return ()
 
     def pin(
         self,

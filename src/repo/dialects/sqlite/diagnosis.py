@@ -79,13 +79,27 @@ def _look(context: ExceptionContext, connection: Connection, name: str) -> Clues
     return Clues(metadata=metadata, foreign_key=foreign_key)
 
 
+async def diagnose_locked(driver: Any, error: BaseException) -> None:
+    """Leave clues on an error of the driver's that says that a lock was not to be had."""
+    with contextlib.suppress(Exception):
+        databases = await driver.execute_fetchall("PRAGMA database_list")
+        busy = await driver.execute_fetchall("PRAGMA busy_timeout")
+        setattr(error, Clues.KEPT_AS, Clues(locked=_unavailable(databases, busy, began=driver.in_transaction)))
+
+
 def _locked(cursor: "_Cursor") -> str:
     """What there is to say of a lock that was not to be had."""
-    (file,) = (row[2] for row in cursor.rows("PRAGMA database_list") if row[1] == "main")
-    ((milliseconds,),) = cursor.rows("PRAGMA busy_timeout")
+    databases, busy = cursor.rows("PRAGMA database_list"), cursor.rows("PRAGMA busy_timeout")
+    return _unavailable(databases, busy, began=cursor.driver.in_transaction)
+
+
+def _unavailable(databases: Iterable[Any], busy: Iterable[Any], *, began: bool) -> str:
+    """Which file was locked, how long that was waited for, and who has the lock."""
+    (file,) = (row[2] for row in databases if row[1] == "main")
+    ((milliseconds,),) = busy
     # Who writes may have to wait for the end of a transaction that reads, which so must not wait for the writer.
     waited = "at once, as SQLite asks of a transaction that began by reading"
-    if not cursor.driver.in_transaction:
+    if not began:
         waited = f"within {milliseconds / 1000:g} s"
     return f"the write lock of {file} was not to be had {waited}: {writer(file)}"
 

@@ -24,23 +24,32 @@ def limited(connection: Connection, seconds: float | None) -> Iterator[None]:
     if seconds is None or seconds == math.inf:
         yield
         return
-    alarm = _Alarm(connection.connection.driver_connection, seconds)
-    event.listen(connection, "before_cursor_execute", alarm.start)
-    # Also for what sends no statement, but reads the next rows of one.
+    with stopping(connection.connection.driver_connection, seconds) as alarm:
+        event.listen(connection, "before_cursor_execute", alarm.start)
+        try:
+            yield
+        finally:
+            event.remove(connection, "before_cursor_execute", alarm.start)
+
+
+@contextmanager
+def stopping(driver: Any, seconds: float) -> Iterator["_Alarm"]:
+    """Interrupt what runs longer in the block, or since ``start`` of the alarm was called."""
+    alarm = _Alarm(driver, seconds)
     alarm.start()
     try:
-        yield
-    except OperationalError as error:
-        if getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_INTERRUPT or not alarm.rang:
+        yield alarm
+    except (OperationalError, sqlite3.OperationalError) as error:
+        cause = getattr(error, "orig", error)
+        if getattr(cause, "sqlite_errorcode", None) != sqlite3.SQLITE_INTERRUPT or not alarm.rang:
             raise
         raise StatementTimeout(
             f"the statement was stopped, because it ran for longer than {seconds:g} s (statement_timeout): make it "
             "faster, or the time-out longer",
             code="SQLITE_INTERRUPT",
-        ) from error.orig
+        ) from cause
     finally:
         alarm.stop()
-        event.remove(connection, "before_cursor_execute", alarm.start)
 
 
 class _Alarm:

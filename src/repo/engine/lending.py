@@ -1,0 +1,105 @@
+"""The pool's connections as the driver knows them, without those of SQLAlchemy around them.
+
+Who asks for one connection after the other gets the one that he gave back a moment ago: it goes to the
+pool only when nobody has wanted it for a turn of the event loop.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from sqlalchemy import PoolProxiedConnection
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.orm import Session
+from sqlalchemy.util import greenlet_spawn
+
+_EVENTS = (
+    *("do_orm_execute", "before_flush", "after_flush", "after_flush_postexec", "before_attach", "after_attach"),
+    *("loaded_as_persistent", "transient_to_pending", "pending_to_persistent", "persistent_to_deleted"),
+)
+"""What a session tells of that happens on the long way only."""
+
+
+def listeners(session: Session) -> int:
+    """How many want to be told by a session, or by all of them."""
+    return sum(len(getattr(session.dispatch, name)) for name in _EVENTS)
+
+
+_SESSION = Session()
+
+
+def is_watched(engine: AsyncEngine) -> bool:
+    """Whether somebody wants SQLAlchemy to tell what it executes and writes: a listener, or a log."""
+    watched = engine.sync_engine.dispatch
+    return bool(
+        watched.before_cursor_execute
+        or watched.after_cursor_execute
+        or watched.before_execute
+        or watched.after_execute
+        or listeners(_SESSION)
+        or engine.sync_engine.logger.isEnabledFor(logging.INFO)
+    )
+
+
+class Lender:
+    """Lends connections of an engine's pool."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._warm: list[PoolProxiedConnection] = []
+        """Given back in this turn of the loop."""
+        self._cooling: list[PoolProxiedConnection] = []
+        """Given back in the turn before."""
+        self._timer: asyncio.Handle | None = None
+        self.out: set[PoolProxiedConnection] = set()
+        """All that are out of the pool, at hand or lent."""
+
+    def at_hand(self) -> PoolProxiedConnection | None:
+        """One that was given back a moment ago, if there is one."""
+        if self._warm:
+            return self._warm.pop()
+        return self._cooling.pop() if self._cooling else None
+
+    async def connect(self) -> PoolProxiedConnection:
+        """One of the pool; the loop has heard by then what its server has said while nobody used it."""
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        connection = await greenlet_spawn(self._engine.pool.connect)
+        self.out.add(connection)
+        return connection
+
+    def give_back(self, connection: PoolProxiedConnection) -> None:
+        """Take one back that is as it was lent."""
+        self._warm.append(connection)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_soon(self._cool)
+
+    async def hand_in(self, connection: PoolProxiedConnection) -> None:
+        """Let the pool have one back."""
+        self.out.discard(connection)
+        await greenlet_spawn(connection.close)
+
+    async def throw_away(self, connection: PoolProxiedConnection) -> None:
+        """Take one back that cannot be used any more."""
+        self.out.discard(connection)
+        await greenlet_spawn(connection.invalidate)
+
+    def close(self) -> None:
+        """Give all that are at hand back to the pool."""
+        self._let_go([*self._warm, *self._cooling])
+        self._warm, self._cooling = [], []
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _cool(self) -> None:
+        """A turn of the loop is over."""
+        self._let_go(self._cooling)
+        self._cooling, self._warm = self._warm, []
+        self._timer = asyncio.get_running_loop().call_soon(self._cool) if self._cooling else None
+
+    def _let_go(self, connections: Iterable[PoolProxiedConnection]) -> None:
+        """Let the pool have some back, which takes no awaiting: there is nothing to be undone on them."""
+        for connection in connections:
+            self.out.discard(connection)
+            connection.close()
