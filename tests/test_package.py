@@ -52,6 +52,9 @@ HOUSE = (
         "engine.unloaded",
         "engine.rows",
         "engine.generated",
+        "engine.together",
+        "engine.writing",
+        "engine.entity_writing",
         "engine.storing",
         "engine.binding",
         "engine.sources",
@@ -61,8 +64,15 @@ HOUSE = (
         "engine.locking",
         "engine",
     ),
-    *("scopes.call", "scopes.stream", "scopes.queue", "scopes.batching", "scopes.adjacent", "scopes.scope"),
-    *("scopes.session", "scopes.after_commit", "scopes.transaction", "scopes.snapshot", "scopes.replica"),
+    *("scopes.call", "scopes.loop", "scopes.stream", "scopes.queue", "scopes.batching", "scopes.adjacent"),
+    *(
+        "scopes.scope",
+        "scopes.session",
+        "scopes.after_commit",
+        "scopes.transaction",
+        "scopes.snapshot",
+        "scopes.replica",
+    ),
     *("scopes.units", "scopes.once", "scopes"),
     *("types", "bound", "finding", "reads", "writes", "upserts", "repository", "database"),  # the face
     *("migrations", "testing", "pytest_plugin", ""),  # around it; "" is repo/__init__.py

@@ -125,7 +125,7 @@ def test_the_tables_are_complete() -> None:
     tried = {**READS, **WRITES}
     assert documented("sqlite").keys() == tried.keys()
     names = {call.partition("(")[0] for call in tried}
-    assert verbs(Repository) | {f"scope.{verb}" for verb in verbs(Scope) - {"perform", "look_up"}} <= names
+    assert verbs(Repository) | {f"scope.{verb}" for verb in verbs(Scope) - {"perform", "share"}} <= names
 
 
 def verbs(cls: type) -> set[str]:

@@ -9,7 +9,7 @@ from sqlalchemy.engine import make_url
 from benchmarks.contenders import POOL, TIMEOUT, Attributes, Rows
 from benchmarks.contenders.mapped import journal
 from benchmarks.schema import ROOT, Model
-from repo import Database, Repository
+from repo import Database, Repository, gather
 
 
 class Repo(Attributes):
@@ -33,8 +33,7 @@ class Repo(Attributes):
     async def insert_batch(self, rows: Rows) -> None:
         async with self.db.transaction() as tx:
             journals = self.journals.using(tx)
-            for row in rows:
-                await journals.add(self.model(**row))
+            await gather(*(journals.add(self.model(**row)) for row in rows))
 
     async def insert_bulk(self, rows: Rows) -> None:
         await self.journals.add_many(rows)
@@ -57,20 +56,17 @@ class Repo(Attributes):
     async def update_whole(self, objects: Sequence[Any], rows: Rows) -> None:
         async with self.db.transaction() as tx:
             journals = self.journals.using(tx)
-            for entity, row in zip(objects, rows, strict=True):
-                await journals.update(entity, **row)
+            await gather(*(journals.update(entity, **row) for entity, row in zip(objects, rows, strict=True)))
 
     async def update_partial(self, objects: Sequence[Any], levels: Sequence[int]) -> None:
         async with self.db.transaction() as tx:
             journals = self.journals.using(tx)
-            for entity, level in zip(objects, levels, strict=True):
-                await journals.update(entity, level=level)
+            await gather(*(journals.update(entity, level=level) for entity, level in zip(objects, levels, strict=True)))
 
     async def delete(self, objects: Sequence[Any]) -> None:
         async with self.db.transaction() as tx:
             journals = self.journals.using(tx)
-            for entity in objects:
-                await journals.delete(entity)
+            await gather(*(journals.delete(entity) for entity in objects))
 
     async def objects(self) -> Sequence[Any]:
         return await self.journals.all(self.model.level != ROOT, order_by=self.model.id)

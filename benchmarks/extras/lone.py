@@ -19,7 +19,7 @@ SLICES = 20
 class Alone(Database):
     """A database that does each read by key by itself, as other scopes do."""
 
-    look_up = Scope.look_up
+    share = Scope.share
 
 
 class Lone:

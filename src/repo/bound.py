@@ -49,6 +49,7 @@ class Bound(Generic[M]):
         self.scope: Scope = _as_scope(scope, type(self).__name__)
         """Where this repository's calls run."""
         self._mapper: Mapper[M] = mapper_of(self.model)
+        self._metadata = partial(metadata_of, self._mapper)
         refuse_hidden_loads(self._mapper)
 
     def using(self, scope: Scope | AsyncSession) -> Self:
@@ -151,9 +152,8 @@ class Bound(Generic[M]):
         direct: Direct[T] | None = None,
     ) -> Call[T]:
         """A piece of reading, before which is written what is pending if it locks."""
-        metadata = partial(metadata_of, self._mapper)
         if lock is None:
-            return Call(verb, work, metadata=metadata, direct=direct)
+            return Call(verb, work, metadata=self._metadata, direct=direct)
         if not self.scope.keeps_locks:
             raise UsageError(
                 f"{verb} with lock= needs a transaction that keeps the lock; here it would be gone with the "
@@ -164,7 +164,7 @@ class Bound(Generic[M]):
             versions.flush(own)
             return work(own)
 
-        return Call(verb, flushed, writes=True, metadata=metadata, direct=direct)
+        return Call(verb, flushed, writes=True, metadata=self._metadata, direct=direct)
 
     async def _read_at_once(
         self,

@@ -29,7 +29,7 @@ from repo.errors import ConfigurationError, ConnectionLost, UsageError, translat
 from repo.events import Hook
 from repo.gather import finish
 from repo.retry import Once, Retry
-from repo.scopes.batching import Batches, Lookup
+from repo.scopes.batching import Batches, Shareable
 from repo.scopes.call import Call, Calling
 from repo.scopes.once import OnceUnit, Sweeper
 from repo.scopes.scope import Scope
@@ -326,8 +326,8 @@ class Database(Scope):
                 raise
         return await self._connections.directly(holder, work, trace.connected)
 
-    async def look_up(self, lookup: Lookup[T]) -> T:
-        return await self._batches.look_up(self, lookup)
+    def share(self, shareable: Shareable[T]) -> Awaitable[T]:
+        return self._batches.share(self, shareable)
 
     def unit(self) -> AbstractAsyncContextManager[Scope]:
         self._refuse_inside_transaction("a write of several statements")

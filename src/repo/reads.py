@@ -25,12 +25,13 @@ from repo.engine.conditions import (
     terms,
 )
 from repo.engine.locking import Lock, Mode
+from repo.engine.plans import Plans
 from repo.engine.reach import Reach
 from repo.errors import NotFound, UsageError
 from repo.finding import Finding
 from repo.gather import gather
 from repo.pagination import Page, paging, with_key
-from repo.scopes.batching import Lookup
+from repo.scopes.batching import Shareable
 from repo.scopes.call import Call
 from repo.scopes.stream import Stream
 
@@ -54,35 +55,11 @@ class Reads(Finding[M]):
         Raises:
             UsageError: there is no transaction to hold the lock.
         """
-        values, reach = identity(self._mapper, key), self._reach()
-        plans = None if load is not None or lock is not None else self._plans()
-        reaching = partial(self._filtered, reach=reach)
-        direct = directly.by_keys(plans, self._mapper, [values], reaching, _first, parts=reach.where)
-        alone = self._call("get", self._finding(reach, values, load, lock), lock, direct)
+        values = identity(self._mapper, key)
+        get = _Get(self, values, load, lock)
         if not lookups.shareable(self._mapper, values):
-            return await self.scope.perform(alone)
-        finder = lookups.Finder(
-            self._mapper,
-            lambda keys: self._among(reach, keys, load, lock),
-            lambda own, key: self._finding(reach, key, load, lock)(own),
-            always=load is not None or lock is not None or self._is_scoped,
-            apart=self.scope.detaches,
-        )
-
-        def together(keys: Sequence[Key]) -> Call[list[M | None]]:
-            direct = finder.direct(plans, keys, reaching, reach.where)
-            return self._call("get", lambda own: finder.find(own, keys), lock, direct)
-
-        like = (lookups.mark(load), locking.mark(lock), reach.mark(others=self._brings_others(load)))
-        return await self.scope.look_up(
-            Lookup(
-                ("get", self.model, *like),
-                values,
-                alone,
-                together,
-                is_known=lambda own: finder.is_known(own, values),
-            )
-        )
+            return await self.scope.perform(get.alone())
+        return await self.scope.share(get)
 
     async def get_one(self, key: KeyLike, *, load: Any = None, lock: Lock | Mode | None = None) -> M:
         """The entity with this primary key.
@@ -286,24 +263,84 @@ class Reads(Finding[M]):
 
     async def _load(self, entities: Sequence[M], wanted: Sequence[Any], mark: Hashable) -> list[Key]:
         """Load relationships, together with others who load the same; the keys of entities whose rows are gone."""
-        reach = self._reach()
-        loader = loading.Loader(self._mapper, [*wanted, *reach.options()], reach.where)
-        load = loader.apart if self.scope.detaches else loader.shared
-
-        def alone(own: Session) -> list[Key]:
-            return load(own, [entities])[0]
-
+        load = _Load(self, entities, wanted, mark)
         if len(entities) > KEYS:
-            return await self._read_at_once("load", alone, -(-len(entities) // KEYS))
-        return await self.scope.look_up(
-            Lookup(
-                ("load", self.model, mark, reach.mark(others=True)),
-                entities,
-                self._call("load", alone),
-                lambda asked: self._call("load", lambda own: load(own, asked)),
-                size=len(entities),
-            )
+            return await self._read_at_once("load", load.one, -(-len(entities) // KEYS))
+        return await self.scope.share(load)
+
+
+class _Get(Shareable[M | None]):
+    """The read of one row by its primary key, and of several for as many callers."""
+
+    __slots__ = ("_load", "_lock", "_reach", "_repository", "like", "wanted")
+
+    verb = "get"
+
+    def __init__(self, repository: Reads[M], key: Key, load: Any, lock: Lock | Mode | None) -> None:
+        self._repository = repository
+        self._load = load
+        self._lock: Lock | Mode | None = lock
+        self._reach = reach = repository._reach()
+        self.wanted = key
+        others = repository._brings_others(load)
+        self.like = ("get", repository.model, lookups.mark(load), locking.mark(lock), reach.mark(others=others))
+
+    @property
+    def _plans(self) -> Plans | None:
+        """The plans for it; None where it goes the long way."""
+        return None if self._load is not None or self._lock is not None else self._repository._plans()
+
+    def alone(self) -> Call[M | None]:
+        repository, reach, key = self._repository, self._reach, self.wanted
+        reaching = partial(repository._filtered, reach=reach)
+        direct = directly.by_keys(self._plans, repository._mapper, [key], reaching, _first, parts=reach.where)
+        work = repository._finding(reach, key, self._load, self._lock)
+        return repository._call("get", work, self._lock, direct)
+
+    def together(self, wanted: Sequence[Key]) -> Call[list[M | None]]:
+        repository, reach, finder = self._repository, self._reach, self._finder()
+        direct = finder.direct(self._plans, wanted, partial(repository._filtered, reach=reach), reach.where)
+        return repository._call("get", lambda own: finder.find(own, wanted), self._lock, direct)
+
+    def is_known(self, own: Session) -> bool:
+        return self._finder().is_known(own, self.wanted)
+
+    def _finder(self) -> lookups.Finder:
+        repository, reach, load, lock = self._repository, self._reach, self._load, self._lock
+        return lookups.Finder(
+            repository._mapper,
+            lambda keys: repository._among(reach, keys, load, lock),
+            lambda own, key: repository._finding(reach, key, load, lock)(own),
+            always=load is not None or lock is not None or repository._is_scoped,
+            apart=repository.scope.detaches,
         )
+
+
+class _Load(Shareable[list[Key]]):
+    """The loading of relationships of entities, and of those of several callers: the keys whose rows are gone."""
+
+    __slots__ = ("_load", "_repository", "like", "size", "wanted")
+
+    verb = "load"
+
+    def __init__(self, repository: Reads[M], entities: Sequence[M], wanted: Sequence[Any], mark: Hashable) -> None:
+        reach = repository._reach()
+        loader = loading.Loader(repository._mapper, [*wanted, *reach.options()], reach.where)
+        self._repository: Reads[Any] = repository
+        self._load = loader.apart if repository.scope.detaches else loader.shared
+        self.wanted = entities
+        self.size = len(entities)
+        self.like = ("load", repository.model, mark, reach.mark(others=True))
+
+    def one(self, own: Session) -> list[Key]:
+        """What is done for this caller."""
+        return self._load(own, [self.wanted])[0]
+
+    def alone(self) -> Call[list[Key]]:
+        return self._repository._call("load", self.one)
+
+    def together(self, wanted: Sequence[Sequence[Any]]) -> Call[list[list[Key]]]:
+        return self._repository._call("load", lambda own: self._load(own, wanted))
 
 
 def _first(found: Sequence[Any]) -> Any:

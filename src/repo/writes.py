@@ -3,29 +3,31 @@
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Any, Literal, TypeVar, cast, overload
+from typing import Any, Literal, TypeVar, overload
 
 from sqlalchemy import ColumnElement, inspect
 from sqlalchemy.orm import Session
 
 from repo.bound import M
-from repo.engine import bulk, changes, entities, storing, versions
+from repo.engine import bulk, changes, storing, versions
+from repo.engine.border import About
 from repo.engine.conditions import (
     Condition,
     KeyLike,
     check_names,
     conditions,
     identity,
-    metadata_of,
     new_values,
     not_found,
 )
-from repo.engine.directly import Direct
 from repo.engine.reach import Reach
 from repo.engine.rows import Intake
 from repo.engine.sources import Chunk, check_source, chunks
+from repo.engine.together import Together
+from repo.engine.writing import RowWrite
 from repo.errors import UsageError
 from repo.reads import Reads
+from repo.scopes.batching import Shareable
 from repo.scopes.call import Call
 
 T = TypeVar("T")
@@ -48,9 +50,8 @@ class Writes(Reads[M]):
         self._check_model(entity)
         if inspect(entity).key is not None:
             raise UsageError(f"this {self.model.__name__} is stored already; use update()")
-        reach = self._reach()
-        direct = storing.add(self.scope.plans, reach, entity)
-        return await self._write_entity("add", entity, reach, lambda own: entities.insert(own, reach, entity), direct)
+        stored: M = await self._write_row("add", storing.add(self.scope.plans, self._reach(), entity))
+        return stored
 
     @overload
     async def add_many(
@@ -121,16 +122,17 @@ class Writes(Reads[M]):
             ConstraintViolation: the database refuses the row.
         """
         check_names(self._mapper, values)
+        reach = self._reach()
         if isinstance(entity_or_key, self.model):
             self._check_stored(entity_or_key)
-            return await self._update_entity(cast(M, entity_or_key), values)
-        key, reach = identity(self._mapper, entity_or_key), self._reach()
+            written: M = await self._write_row("update", storing.change(self.scope.plans, reach, entity_or_key, values))
+            return written
+        key = identity(self._mapper, entity_or_key)
         reach.own.check(values)
-        direct = storing.change_by_key(self.scope.plans, reach, key, values)
-        changed = await self._write("update", reach, lambda own: changes.update_key(own, reach, key, values), direct)
+        changed: M | None = await self._write_row("update", storing.change_by_key(self.scope.plans, reach, key, values))
         if changed is None:
             raise not_found(self._mapper, [key])
-        return cast(M, changed)
+        return changed
 
     @overload
     async def update_where(
@@ -194,14 +196,11 @@ class Writes(Reads[M]):
             ForeignKeyViolation: other rows refer to it.
             StaleData: the entity has a version, and someone else changed the row since.
         """
-        reach = self._reach()
+        plans, reach = self.scope.plans, self._reach()
         if not isinstance(entity_or_key, self.model):
-            key = identity(self._mapper, entity_or_key)
-            direct = storing.delete_by_key(self.scope.plans, reach, key)
-            return await self._write("delete", reach, lambda own: changes.delete_key(own, reach, key), direct)
+            return await self._write_row("delete", storing.delete(plans, reach, identity(self._mapper, entity_or_key)))
         self._check_stored(entity_or_key)
-        direct = storing.delete_entity(self.scope.plans, reach, entity_or_key)
-        return await self._write("delete", reach, lambda own: changes.delete_entity(own, reach, entity_or_key), direct)
+        return await self._write_row("delete", storing.delete_entity(plans, reach, entity_or_key))
 
     @overload
     async def delete_where(self, *where: Condition, returning: Literal[False] = False) -> int: ...
@@ -246,32 +245,6 @@ class Writes(Reads[M]):
                     chunk = await anext(given, None)
         return count
 
-    async def _update_entity(self, entity: M, values: Mapping[str, Any]) -> M:
-        """Let the session write what was changed on an entity."""
-        reach = self._reach()
-        direct = storing.change(self.scope.plans, reach, entity, values)
-        return await self._write_entity(
-            "update", entity, reach, lambda own: entities.update(own, reach, entity, values), direct
-        )
-
-    async def _write_entity(
-        self,
-        verb: str,
-        entity: M,
-        reach: Reach,
-        work: Callable[[Session], entities.Unharmed],
-        direct: Direct[Any] | None,
-    ) -> M:
-        """Let the scope write an entity, which is as before also if the COMMIT fails."""
-        written: list[entities.Unharmed] = []
-        try:
-            await self._write(verb, reach, lambda own: written.append(work(own)), direct)
-        except Exception:
-            for before in written:
-                before.restore()
-            raise
-        return entity
-
     def _required(self, where: Sequence[Condition], verb: str, reach: Reach) -> tuple[ColumnElement[bool], ...]:
         """The conditions of a verb that must not be called without one."""
         if not where:
@@ -281,12 +254,44 @@ class Writes(Reads[M]):
             )
         return reach.within(conditions(self._mapper, where))
 
-    async def _write(self, verb: str, reach: Reach, work: Callable[[Session], T], direct: Direct[T] | None = None) -> T:
+    async def _write(self, verb: str, reach: Reach, work: Callable[[Session], T]) -> T:
         """Let the scope do a piece of writing, which reads nothing out of reach along with it."""
 
         def kept(own: Session) -> T:
             with reach.kept(own):
                 return work(own)
 
-        metadata = partial(metadata_of, self._mapper)
-        return await self.scope.perform(Call(verb, kept, writes=True, metadata=metadata, direct=direct))
+        return await self.scope.perform(Call(verb, kept, writes=True, metadata=self._metadata))
+
+    async def _write_row(self, verb: str, write: RowWrite[T]) -> T:
+        """Let the scope write one row; its entity is as before also if the COMMIT fails."""
+        shared = _Shared(verb, write, self.model, self._metadata)
+        try:
+            if write.is_short and self.scope.shares_writes:
+                return await self.scope.share(shared)
+            return await self.scope.perform(shared.alone())
+        except Exception:
+            write.restore()
+            raise
+
+
+class _Shared(Shareable[T]):
+    """The write of a row, which a transaction may do together with others."""
+
+    __slots__ = ("_metadata", "like", "verb", "wanted", "writes")
+
+    def __init__(self, verb: str, write: RowWrite[T], model: type[Any], metadata: About) -> None:
+        self.verb = verb
+        self.like = (verb, model)
+        self.wanted = write
+        self.writes = write.row
+        self._metadata = metadata
+
+    def alone(self) -> Call[T]:
+        write = self.wanted
+        direct = write if write.is_short else None
+        return Call(self.verb, write.work, writes=True, metadata=self._metadata, direct=direct)
+
+    def together(self, wanted: Sequence[RowWrite[T]]) -> Call[list[T]]:
+        writes = Together(wanted)
+        return Call(self.verb, writes.work, writes=True, metadata=self._metadata, direct=writes)

@@ -58,6 +58,7 @@ LOADS = [
 
 WRITES = [
     Verb("add", lambda pen: pen.repo.add(pen.new(3)), adds=[3]),
+    Verb("add, gathered", lambda pen: gather(*(pen.repo.add(pen.new(n)) for n in (3, 5, 4))), adds=[3, 5, 4]),
     Verb("add_many, entities", lambda pen: pen.repo.add_many([pen.alone(3), pen.alone(4)]), adds=[3, 4]),
     Verb("add_many, mappings", lambda pen: pen.repo.add_many([pen.row(5), pen.row(4)]), adds=[5, 4]),
     Verb("add_many, returning, entities", lambda pen: _added(pen, pen.alone(4), pen.alone(3)), adds=[4, 3]),
@@ -65,6 +66,8 @@ WRITES = [
     Verb("update, key", lambda pen: pen.repo.update(pen.key(1), **pen.change), changes=[1]),
     Verb("update, entity", lambda pen: _update(pen, 0), changes=[0]),
     Verb("update, changed entity", lambda pen: _update_changed(pen, 2), changes=[2]),
+    Verb("update, gathered keys", lambda pen: _updated_at_once(pen, pen.key(1), pen.key(0)), changes=[1, 0]),
+    Verb("update, gathered entities", lambda pen: _entities_updated(pen, 2, 0, 1), changes=[2, 0, 1]),
     Verb("update, key, others", lambda pen: pen.repo.update(pen.key(1), **pen.others), changes=[1], sets=True),
     Verb("update_where", lambda pen: pen.repo.update_where(pen.is_row(0, 2), values=pen.change), changes=[0, 2]),
     Verb("update_where, returning", lambda pen: _updated(pen, 0, 2), changes=[0, 2]),
@@ -77,6 +80,8 @@ WRITES = [
     ),
     Verb("get_or_add", lambda pen: pen.repo.get_or_add(pen.changed(1), on=pen.key_names), finds=[1]),
     Verb("delete, key", lambda pen: pen.repo.delete(pen.key(1)), removes=[1]),
+    Verb("delete, gathered keys", lambda pen: _deleted_at_once(pen, pen.key(1), pen.key(2)), removes=[1, 2]),
+    Verb("delete, gathered entities", lambda pen: _entities_deleted(pen, 2, 0), removes=[2, 0]),
     Verb("delete, entity", lambda pen: _delete(pen, 2), removes=[2]),
     Verb("delete_where", lambda pen: pen.repo.delete_where(pen.is_row(0, 1)), removes=[0, 1]),
     Verb("delete_where, returning", lambda pen: _deleted(pen, 0, 1), removes=[0, 1]),
@@ -98,6 +103,22 @@ async def _added(pen: Pen, *items: Any) -> Any:
 
 async def _update(pen: Pen, n: int) -> Any:
     return await pen.repo.update(await pen.repo.get_one(pen.key(n)), **pen.change)
+
+
+async def _updated_at_once(pen: Pen, *what: Any) -> Any:
+    return await gather(*(pen.repo.update(each, **pen.change) for each in what))
+
+
+async def _entities_updated(pen: Pen, *numbers: int) -> Any:
+    return await _updated_at_once(pen, *[await pen.repo.get_one(pen.key(n)) for n in numbers])
+
+
+async def _deleted_at_once(pen: Pen, *what: Any) -> int:
+    return sum(await gather(*(pen.repo.delete(each) for each in what)))
+
+
+async def _entities_deleted(pen: Pen, *numbers: int) -> int:
+    return await _deleted_at_once(pen, *[await pen.repo.get_one(pen.key(n)) for n in numbers])
 
 
 async def _update_changed(pen: Pen, n: int) -> Any:

@@ -145,6 +145,22 @@ class Dialect(ABC):
         """
 
     @abstractmethod
+    async def fetch_many(
+        self, driver: Any, text: str, sets: Sequence[Sequence[Any]], seconds: float | None
+    ) -> Sequence[Sequence[Any]]:
+        """Run one statement with several sets of values, in a transaction: all rows that it yields, in this order.
+
+        One trip to the database, however many there are. If it raises one of ``unexplained``, none has
+        done anything.
+
+        Args:
+            driver: as for ``fetch``.
+            text: the statement.
+            sets: what is sent with it, each time.
+            seconds: as for ``fetch``; where the database itself does not know it, for all of them.
+        """
+
+    @abstractmethod
     async def codes(self, driver: Any, text: str) -> Sequence[Any]:
         """By what codes the driver calls the types of a statement's columns; nothing where it knows none."""
 

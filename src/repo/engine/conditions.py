@@ -187,7 +187,8 @@ def _order_term(given: Any, what: str, example: str) -> ColumnElement[Any]:
     return element
 
 
-def key_names(mapper: Mapper[Any]) -> list[str]:
+@lru_cache(maxsize=1024)
+def key_names(mapper: Mapper[Any]) -> Sequence[str]:
     """The attributes of the primary key, in its order."""
     return [mapper.get_property_by_column(column).key for column in mapper.primary_key]
 
@@ -271,7 +272,8 @@ def listed(keys: Sequence[Key]) -> str:
     return f"{shown} and {len(keys) - 10} more" if len(keys) > 10 else shown
 
 
-def stored(mapper: Mapper[Any]) -> dict[str, Column[Any]]:
+@lru_cache(maxsize=1024)
+def stored(mapper: Mapper[Any]) -> Mapping[str, Column[Any]]:
     """The attributes that are columns of a table, not expressions over some."""
     attributes = ((attribute.key, attribute.columns[0]) for attribute in mapper.column_attrs)
     return {key: column for key, column in attributes if isinstance(column, Column)}
@@ -279,9 +281,9 @@ def stored(mapper: Mapper[Any]) -> dict[str, Column[Any]]:
 
 def check_names(mapper: Mapper[Any], names: Iterable[str]) -> None:
     """Refuse a name that is no attribute of the model, with the one that was probably meant."""
-    known = set(mapper.all_orm_descriptors.keys())
+    columns = stored(mapper)
     for name in names:
-        if name not in known:
+        if name not in columns and name not in (known := set(mapper.all_orm_descriptors.keys())):
             near = difflib.get_close_matches(str(name), known, n=1)
             meant = f"; did you mean {near[0]!r}?" if near else ""
             raise UsageError(f"{name_of(mapper)} has no attribute {name!r}{meant}")

@@ -65,6 +65,20 @@ class Way:
             raise NotDirectly from error
         return plan.read(rows)
 
+    async def fetch_many(self, statements: Sequence[Statement]) -> Sequence[Any]:
+        """The rows that statements of one text yield, those of the first one first; in a transaction.
+
+        If it has to be done the long way after all, none of them has done anything.
+        """
+        first, sets = statements[0], [statement.values for statement in statements]
+        if first.plan.reading is None:
+            first.plan.learn(await self.dialect.codes(self.driver, first.text))
+        try:
+            rows = await self.dialect.fetch_many(self.driver, first.text, sets, self.seconds)
+        except self.dialect.unexplained as error:
+            raise NotDirectly from error
+        return first.plan.read(rows)
+
 
 class Direct(ABC, Generic[T]):
     """A call that may go the short way."""
@@ -72,9 +86,9 @@ class Direct(ABC, Generic[T]):
     __slots__ = ()
 
     @property
-    def entity(self) -> object:
-        """The entity that it writes, if it writes one."""
-        return None
+    def entities(self) -> Sequence[object]:
+        """The entities that it writes, which may have changes."""
+        return ()
 
     @abstractmethod
     async def run(self, way: Way) -> T:

@@ -16,7 +16,7 @@ from repo.errors import ConfigurationError
 _POOLING = {
     *("async_creator", "creator", "execution_options", "isolation_level", "pool", "pool_reset_on_return", "poolclass"),
 }
-"""Options of which only SQLAlchemy knows what they mean for a connection."""
+"""Options of which only SQLAlchemy knows what they mean for a connection; so is the argument ``async_creator_fn``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def create(url: str | URL, pool_size: int, options: Mapping[str, Any]) -> Made:
         settings.dispose()
         raise ConfigurationError(f"the engine cannot be made: {error}") from error
     dialect.configure(engine)
-    plain = not _POOLING & options.keys()
+    plain = not _POOLING & options.keys() and "async_creator_fn" not in options.get("connect_args", {})
     return Made(engine, dialect, is_ours=True, is_plain=plain, dispose=settings.dispose)
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import event, inspect
+from sqlalchemy import event
 from sqlalchemy.orm import InstanceState, Session
+from sqlalchemy.orm.attributes import instance_state
 
 from repo.engine.entities import Before
 from repo.engine.flushing import GuardedSession
@@ -45,11 +46,14 @@ class Originals:
         self._kept: WeakKeyDictionary[InstanceState[Any], _Original] = WeakKeyDictionary()
         session.info[_KEY] = self
 
-    def keep(self, entity: Any, *, outside: bool) -> None:
-        """Remember what an entity is now, unless it is known what it was before."""
-        state = inspect(entity)
-        if state not in self._kept:
-            self._kept[state] = _Original(Before(state), self._level(), outside)
+    def keep(self, entity: Any, *, outside: bool) -> Before | None:
+        """Remember what an entity is now, and give it; None if it is known what it was before that."""
+        state = instance_state(entity)
+        if state in self._kept:
+            return None
+        before = Before(state)
+        self._kept[state] = _Original(before, self._level(), outside)
+        return before
 
     def release(self, level: object, parent: object) -> None:
         """A savepoint was released: what came to it belongs to its parent."""

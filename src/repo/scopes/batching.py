@@ -1,8 +1,8 @@
-"""Reads that are asked for in the same turn of the event loop become one statement."""
+"""Calls that are made in the same turn of the event loop become one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy.orm import Session
@@ -12,53 +12,64 @@ from repo.engine.conditions import KEYS
 from repo.engine.connections import Counts
 from repo.gather import finish
 from repo.scopes.call import Call, Performer
+from repo.scopes.loop import has_more_to_run
 
 T = TypeVar("T")
 
-Perform = Callable[[Callable[[], Call[Any]]], Awaitable[Any]]
-"""Has a scope do a call, which is asked for when it can be done."""
+Perform = Callable[[Call[Any]], Awaitable[Any]]
+"""Has a scope do a call."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup(Generic[T]):
-    """A read that may be done alone or together with others."""
+class Shareable(ABC, Generic[T]):
+    """A call that may be done alone or together with others."""
 
+    __slots__ = ()
+
+    verb: str
+    """What messages call it."""
     like: Hashable
-    """What lookups must have in common to be done together."""
+    """What calls must have in common to be done together."""
     wanted: Any
     """What this one is about."""
-    alone: Call[T]
-    together: Callable[[Sequence[Any]], Call[list[T]]]
-    """The call that does it for what several want, and gives what it found for each, in their order."""
     size: int = 1
     """How many keys it is about."""
-    is_known: Callable[[Session], bool] = lambda _: False
-    """Whether a session has all of it, so that nothing is asked for."""
+    writes: Hashable = None
+    """The row that it writes, of which there must not be two; None if it only reads."""
+
+    @abstractmethod
+    def alone(self) -> Call[T]:
+        """The call for this one."""
+
+    @abstractmethod
+    def together(self, wanted: Sequence[Any]) -> Call[list[T]]:
+        """The call for several: what each wants, in their order; it gives a result for each, or its error."""
+
+    def is_known(self, own: Session) -> bool:
+        """Whether a session has all of it, so that nothing is asked for."""
+        return False
 
 
 class Batches:
-    """The lookups of one scope, as many of them together as are made in the same turn of the loop."""
+    """The reads of one scope, as many of them together as are made in the same turn of the loop."""
 
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
         self._open: dict[Hashable, Batch[Any]] = {}
 
-    async def look_up(self, scope: Performer, lookup: Lookup[T]) -> T:
-        """What the lookup finds.
+    async def share(self, scope: Performer, shareable: Shareable[T]) -> T:
+        """What the call gives.
 
         Raises:
             RepoError: the database failed; all who asked together get the same error.
         """
+        if not has_more_to_run(asyncio.get_running_loop()):
+            return await scope.perform(shareable.alone())
         # Callers that are inside of different scopes hold different connections while they wait.
-        like = (lookup.like, *inside())
+        like = (shareable.like, *inside())
         others: Batch[T] | None = self._open.get(like)
-        if others is not None and others.takes(lookup):
-            return await others.join(lookup)
-
-        async def perform(make: Callable[[], Call[Any]]) -> Any:
-            return await scope.perform(make())
-
-        batch: Batch[T] = Batch(lookup, perform, self._counts)
+        if others is not None and others.takes(shareable):
+            return await others.join(shareable)
+        batch: Batch[T] = Batch(shareable, scope.perform, self._counts)
         self._open[like] = batch
         try:
             await batch.fill()
@@ -69,29 +80,52 @@ class Batches:
 
 
 class Batch(Generic[T]):
-    """Lookups that are done together.
+    """Calls that are done together.
 
     The first of them waits for one turn, in which everyone who is ready to run may join it. Alone,
     it is then done as if nothing had been; otherwise a task does the work for all of them, so that
     none depends on another: who is cancelled is left out, and only when all are, the work stops.
+
+    Args:
+        first: the first of them.
+        perform: has the scope do a call.
+        counts: where it is counted.
+        reached: is awaited before.
+        lost: called if somebody is cancelled for whom something is, or was, written.
     """
 
-    def __init__(self, first: Lookup[T], perform: Perform, counts: Counts) -> None:
+    def __init__(
+        self,
+        first: Shareable[T],
+        perform: Perform,
+        counts: Counts,
+        *,
+        reached: Callable[[], Awaitable[None]] | None = None,
+        lost: Callable[[BaseException], object] = lambda _: None,
+    ) -> None:
         self._first = first
         self._perform = perform
         self._counts = counts
+        self._reached = reached
+        self._lost = lost
         self._size = 0
         self._task: asyncio.Task[None] | None = None
+        self._is_sent = False
         self._wanted: dict[asyncio.Future[T], Any] = {}
+        self._written: set[Hashable] = set()
         self._own = self._add(first)
 
-    def takes(self, lookup: Lookup[Any]) -> bool:
+    def takes(self, shareable: Shareable[Any]) -> bool:
         """Whether another may join."""
-        return lookup.like == self._first.like and self._size + lookup.size <= KEYS
+        return (
+            shareable.like == self._first.like
+            and self._size + shareable.size <= KEYS
+            and (shareable.writes is None or shareable.writes not in self._written)
+        )
 
-    async def join(self, lookup: Lookup[T]) -> T:
-        """What is found for one more; who does not want to know any more leaves the others alone."""
-        return await self._wait(self._add(lookup))
+    def join(self, shareable: Shareable[T]) -> Coroutine[Any, Any, T]:
+        """What one more gets; who does not want to know any more leaves the others alone."""
+        return self._wait(self._add(shareable))
 
     async def fill(self) -> None:
         """Wait for those who join the first; then those who are left have their work begun."""
@@ -106,10 +140,12 @@ class Batch(Generic[T]):
                 self._task = asyncio.create_task(self._work(), name=_name())
 
     async def lead(self) -> T:
-        """What is found for the first."""
+        """What the first gets."""
         if self._task is not None:
             return await self._wait(self._own)
-        alone: T = await self._perform(lambda: self._first.alone)
+        if self._reached is not None:
+            await self._reached()
+        alone: T = await self._perform(self._first.alone())
         return alone
 
     def when_done(self, function: Callable[[], object]) -> None:
@@ -119,29 +155,35 @@ class Batch(Generic[T]):
         else:
             self._task.add_done_callback(lambda _: function())
 
-    def _add(self, lookup: Lookup[T]) -> asyncio.Future[T]:
-        """The place of what will be found for one more."""
+    def _add(self, shareable: Shareable[T]) -> asyncio.Future[T]:
+        """The place of what one more will get."""
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._wanted[answer] = lookup.wanted
-        self._size += lookup.size
+        self._wanted[answer] = shareable.wanted
+        self._size += shareable.size
+        if shareable.writes is not None:
+            self._written.add(shareable.writes)
         return answer
 
     async def _wait(self, answer: asyncio.Future[T]) -> T:
-        """What was found for one of them; with the last who waits, the work stops."""
+        """What one of them gets; with the last who waits, the work stops."""
         try:
             return await answer
-        except asyncio.CancelledError:
-            if answer.done() and not answer.cancelled():
-                answer.exception()  # it is known; asyncio would complain that nobody asked for it
+        except asyncio.CancelledError as error:
+            # Asked for in any case; asyncio would complain of an error that nobody has asked for.
+            has_failed = answer.done() and not answer.cancelled() and answer.exception() is not None
+            if self._is_sent and self._written and not has_failed:
+                self._lost(error)
             if self._task is not None and all(other.done() for other in self._wanted):
                 self._task.cancel()
                 await finish(_ended(self._task))
             raise
 
     async def _work(self) -> None:
-        """Do the lookups of those who are left when it can be done, and tell everyone."""
+        """Do the calls of those who are left when it can be done, and tell everyone."""
         try:
-            found = await self._perform(self._together)
+            if self._reached is not None:
+                await self._reached()
+            found = await self._perform(self._together())
         except BaseException as error:
             for answer in self._wanted:
                 _fail(answer, error)
@@ -149,7 +191,9 @@ class Batch(Generic[T]):
                 raise
         else:
             for answer, one in zip(self._wanted, found, strict=True):
-                if not answer.done():
+                if isinstance(one, Exception):
+                    _fail(answer, one)
+                elif not answer.done():
                     answer.set_result(one)
 
     def _together(self) -> Call[list[T]]:
@@ -157,6 +201,7 @@ class Batch(Generic[T]):
         self._wanted = {answer: wanted for answer, wanted in self._wanted.items() if not answer.done()}
         if not self._wanted:
             raise asyncio.CancelledError
+        self._is_sent = True
         return self._first.together(list(self._wanted.values()))
 
 

@@ -1,7 +1,7 @@
 """What all scopes share: the protocol, and the plain statements that every scope takes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any, ClassVar, TypeAlias, TypedDict, TypeVar, TypeVarTuple, Unpack, overload
@@ -31,7 +31,7 @@ from repo.engine.plans import Plans
 from repo.errors import UsageError
 from repo.gather import gather
 from repo.pagination import Page, order_of, paging
-from repo.scopes.batching import Lookup
+from repo.scopes.batching import Shareable
 from repo.scopes.call import Call
 from repo.scopes.stream import Stream
 from repo.uniqueness import shape
@@ -74,6 +74,8 @@ class Scope(ABC):
 
     keeps_locks: ClassVar[bool] = False
     """Whether a row lock that a call takes is held after the call."""
+    shares_writes: ClassVar[bool] = False
+    """Whether writes may be shared, because all of them happen or none."""
     dialect: Dialect
     """The database's ways."""
 
@@ -86,9 +88,9 @@ class Scope(ABC):
     async def perform(self, call: Call[T]) -> T:
         """Do a piece of work by the scope's rules; repositories are built on this."""
 
-    async def look_up(self, lookup: Lookup[T]) -> T:
-        """Do a read by key, together with others where the scope can."""
-        return await self.perform(lookup.alone)
+    def share(self, shareable: Shareable[T]) -> Awaitable[T]:
+        """Do a call together with others of its kind, where the scope can."""
+        return self.perform(shareable.alone())
 
     @abstractmethod
     def unit(self) -> AbstractAsyncContextManager["Scope"]:

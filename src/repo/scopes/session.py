@@ -12,7 +12,7 @@ from repo.dialects.registry import find
 from repo.engine.flushing import GuardedSession
 from repo.errors import UsageError
 from repo.scopes.adjacent import Adjacent
-from repo.scopes.batching import Lookup
+from repo.scopes.batching import Shareable
 from repo.scopes.call import Call, Calling
 from repo.scopes.queue import Queue
 from repo.scopes.scope import Scope
@@ -107,8 +107,8 @@ class SessionScope(Scope):
                 trace.connected(0)
                 return await self.session.run_sync(call.work)
 
-    async def look_up(self, lookup: Lookup[T]) -> T:
-        return await self._adjacent.look_up(self, lookup, self.session.sync_session)
+    def share(self, shareable: Shareable[T]) -> Awaitable[T]:
+        return self._adjacent.share(self, shareable, self.session.sync_session)
 
     def unit(self) -> AbstractAsyncContextManager[Scope]:
         return self._savepoint()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from types import TracebackType
 from typing import TypeVar
@@ -20,7 +20,7 @@ from repo.engine.directly import NotDirectly, Way
 from repo.engine.plans import Plans
 from repo.errors import ConnectionLost, ReadOnlyScope, ScopeClosed, UsageError
 from repo.gather import finish
-from repo.scopes.batching import Batches, Lookup
+from repo.scopes.batching import Batches, Shareable
 from repo.scopes.call import Call, Calling
 from repo.scopes.queue import InFlight, refuse_abandoned
 from repo.scopes.scope import Scope
@@ -107,8 +107,8 @@ class Snapshot(Scope):
 
         return await self._perform(call, work)
 
-    async def look_up(self, lookup: Lookup[T]) -> T:
-        return await self._batches.look_up(self, lookup)
+    def share(self, shareable: Shareable[T]) -> Awaitable[T]:
+        return self._batches.share(self, shareable)
 
     @property
     def plans(self) -> Plans | None:

@@ -1,7 +1,7 @@
 """One connection, one transaction, any number of tasks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -27,20 +27,17 @@ from repo.engine.entities import complete
 from repo.engine.flushing import FlushGuard
 from repo.engine.originals import Originals, is_listened_to
 from repo.engine.plans import Plans
+from repo.engine.together import is_failure
 from repo.errors import (
     CommitOutcomeUnknown,
-    ConfigurationError,
     ConnectionLost,
-    MultipleFound,
-    NotFound,
     ReadOnlyScope,
-    RepoError,
     UsageError,
 )
 from repo.gather import finish
 from repo.scopes.adjacent import Adjacent
 from repo.scopes.after_commit import AfterCommit
-from repo.scopes.batching import Lookup
+from repo.scopes.batching import Shareable
 from repo.scopes.call import Call, Calling
 from repo.scopes.queue import Level, Queue, complain
 from repo.scopes.scope import Scope
@@ -68,6 +65,7 @@ class Transaction(Scope):
     kind = "Transaction"
     detaches = False
     keeps_locks = True
+    shares_writes = True
 
     def __init__(
         self,
@@ -146,13 +144,13 @@ class Transaction(Scope):
             async with self._queue.turn(call.verb) as level, self._failing(level, call.metadata):
                 await self._connect()
                 trace.connected(self._number)
-                if call.direct is not None and self._nothing_pending(call.direct.entity):
+                if call.direct is not None and self._nothing_pending(call.direct.entities):
                     with suppress(NotDirectly):
                         return await self._directly(call.direct)
                 return await self._run(call.work)
 
-    async def look_up(self, lookup: Lookup[T]) -> T:
-        return await self._adjacent.look_up(self, lookup, self.session.sync_session)
+    def share(self, shareable: Shareable[T]) -> Awaitable[T]:
+        return self._adjacent.share(self, shareable, self.session.sync_session)
 
     @property
     def plans(self) -> Plans | None:
@@ -168,12 +166,15 @@ class Transaction(Scope):
         seconds = None if self.dialect.remote else self.options.statement_timeout
         return await direct.run(Way(self.dialect, driver, seconds, own))
 
-    def _nothing_pending(self, entity: object) -> bool:
-        """Whether the session has nothing to write first, but perhaps this entity, and nobody to tell."""
+    def _nothing_pending(self, entities: Sequence[object]) -> bool:
+        """Whether the session has nothing to write first, but perhaps these entities, and nobody to tell."""
         own = self.session.sync_session
         if own.new or own.deleted or is_listened_to(own):
             return False
-        return not own.identity_map.check_modified() or all(changed is entity for changed in own.dirty)
+        if not own.identity_map.check_modified():
+            return True
+        known = {id(entity) for entity in entities}  # which need not be hashable
+        return all(id(changed) in known for changed in own.dirty)
 
     def unit(self) -> AbstractAsyncContextManager[Scope]:
         return self.savepoint()
@@ -269,17 +270,9 @@ class Transaction(Scope):
                 self._queue.root.failure = error
             raise
         except Exception as error:
-            if self._state is State.ACTIVE and self._is_failure(error):
+            if self._state is State.ACTIVE and is_failure(self.session.sync_session, error):
                 level.failure = error
             raise
-
-    def _is_failure(self, error: Exception) -> bool:
-        """Whether a statement has failed; NotFound, say, is only an answer."""
-        if not self.session.is_active:
-            return True  # a flush stopped half-way, by whatever error
-        if isinstance(error, (UsageError, ConfigurationError)):
-            return error.code is not None
-        return isinstance(error, RepoError) and not isinstance(error, (NotFound, MultipleFound))
 
     async def _connect(self) -> None:
         """Begin, if nothing has begun yet."""

@@ -88,9 +88,18 @@ class PostgreSQL(Dialect):
             with nullcontext() if limit is None else limits.told(limit):
                 return cast(Sequence[Any], await driver.fetch(text, *values, timeout=limit))
         except Exception as error:
-            # The driver's word for a connection that is gone is that of a caller's mistake.
-            if driver.is_closed() and getattr(error, "sqlstate", None) is None:
-                raise broken(error) from error
+            _refuse_closed(driver, error)
+            raise
+
+    async def fetch_many(
+        self, driver: Any, text: str, sets: Sequence[Sequence[Any]], seconds: float | None
+    ) -> Sequence[Any]:
+        limit = None if seconds == math.inf else seconds
+        try:
+            with nullcontext() if limit is None else limits.told(limit):
+                return cast(Sequence[Any], await driver.fetchmany(text, sets, timeout=limit))
+        except Exception as error:
+            _refuse_closed(driver, error)
             raise
 
     async def codes(self, driver: Any, text: str) -> Sequence[Any]:
@@ -169,6 +178,12 @@ class PostgreSQL(Dialect):
 
     def translate(self, error: BaseException, metadata: MetaData | None) -> RepoError | None:
         return translate(error, metadata)
+
+
+def _refuse_closed(driver: Any, error: Exception) -> None:
+    """Say that the connection is gone, for which the driver has only the word for a caller's mistake."""
+    if driver.is_closed() and getattr(error, "sqlstate", None) is None:
+        raise broken(error) from error
 
 
 def _understood(url: URL) -> URL:

@@ -104,6 +104,13 @@ class SQLite(Dialect):
                 await diagnose_locked(driver, error)
             raise
 
+    async def fetch_many(
+        self, driver: Any, text: str, sets: Sequence[Sequence[Any]], seconds: float | None
+    ) -> Sequence[Any]:
+        limit = None if seconds == math.inf else seconds
+        with contextlib.nullcontext() if limit is None else limits.stopping(driver, limit):
+            return cast(Sequence[Any], await driver.fetch_many(text, sets))
+
     async def codes(self, driver: Any, text: str) -> Sequence[Any]:
         return ()
 

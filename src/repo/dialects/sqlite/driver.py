@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import aiosqlite
@@ -41,7 +42,7 @@ async def connect(database: str, **options: Any) -> aiosqlite.Connection:
     When it fails, its thread has ended as well. Otherwise the thread may report its end to a loop
     that is closed by then, and print a traceback beside the error that was raised.
     """
-    connection = _StoppingConnection(lambda: sqlite3.connect(database, **options), iter_chunk_size=64)
+    connection = ThreadedConnection(lambda: sqlite3.connect(database, **options), iter_chunk_size=64)
     # As SQLAlchemy does: a Database that nobody closed does not keep the program alive.
     connection._thread.daemon = True
     try:
@@ -52,14 +53,38 @@ async def connect(database: str, **options: Any) -> aiosqlite.Connection:
         raise
 
 
-class _StoppingConnection(aiosqlite.Connection):
-    """Remembers that it was told to stop, which it tells itself when it cannot connect."""
+class ThreadedConnection(aiosqlite.Connection):
+    """The driver's connection, which knows what its thread does."""
 
     stopped: asyncio.Future[Any] | None = None
+    """Done when it has ended; it is told to stop by itself, too, when it cannot connect."""
+
+    async def fetch_many(self, text: str, sets: Sequence[Sequence[Any]]) -> list[Any]:
+        """All rows of a statement with each of some sets of values, in a transaction; all of them, or none."""
+        execute: Any = self._execute
+        rows: list[Any] = await execute(_fetch_many, self._conn, text, sets)
+        return rows
 
     def stop(self) -> asyncio.Future[Any] | None:
         self.stopped = super().stop()
         return self.stopped
+
+
+def _fetch_many(connection: sqlite3.Connection, text: str, sets: Sequence[Sequence[Any]]) -> list[Any]:
+    """The same on the connection of ``sqlite3``."""
+    rows: list[Any] = []
+    connection.execute("SAVEPOINT repo_many")
+    try:
+        for values in sets:
+            rows += connection.execute(text, values).fetchall()
+    except BaseException:
+        # Where the whole transaction was rolled back, there is none any more.
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK TO repo_many")
+            connection.execute("RELEASE repo_many")
+        raise
+    connection.execute("RELEASE repo_many")
+    return rows
 
 
 async def _wait_for(future: asyncio.Future[Any]) -> None:

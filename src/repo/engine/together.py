@@ -1,0 +1,173 @@
+"""Writes of one row each: one by itself, or several of a transaction by one trip to the database.
+
+Those whose statements have the same text are sent as one, with a set of values for each. A number among
+the values comes back with the row, so that it is known whose it is, and which has found none.
+"""
+
+from abc import abstractmethod
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import groupby
+from typing import Any, TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from repo.engine.directly import Direct, NotDirectly, Statement, Way
+from repo.engine.flushing import guard_of
+from repo.errors import ConfigurationError, MultipleFound, NotFound, RepoError, UsageError
+
+T = TypeVar("T")
+
+_NOTHING: Any = object()
+
+
+class Write(Direct[T]):
+    """A write of one row, which is done once."""
+
+    __slots__ = ()
+
+    row: Hashable
+    """Which row, or entity, it is about."""
+
+    @abstractmethod
+    def work(self, own: Session) -> T:
+        """Do it the long way, by a session."""
+
+    def restore(self) -> None:
+        """Put back what was written the long way, after all, and did not stay."""
+        return
+
+    @abstractmethod
+    def ready(self, own: Session | None, number: int | None) -> Statement | None:
+        """The statement that does it the short way, if it takes one; nothing is done if this fails.
+
+        Args:
+            own: the session to which the entity belongs, or will; None for none.
+            number: what its row ends with, if it yields one.
+
+        Raises:
+            NotDirectly: it has to go the long way.
+        """
+
+    @abstractmethod
+    def finish(self, row: Sequence[Any] | None) -> T:
+        """The result, by the row that has come, if one has.
+
+        Raises:
+            NotDirectly: it has to go the long way.
+        """
+
+    def undo(self) -> None:
+        """Put back what was done to be ready."""
+        return
+
+    async def run(self, way: Way) -> T:
+        statement = self.ready(way.own, None)
+        try:
+            rows: Sequence[Any] = ()
+            if statement is not None:
+                with _guarded(way.own, self.entities):
+                    rows = await way.fetch(statement)
+            return self.finish(rows[0] if rows else None)
+        except BaseException:
+            self.undo()
+            raise
+
+
+class Together(Direct[list[Any]]):
+    """Several writes of a transaction: for each its result, or the error that is its own.
+
+    What has to go the long way goes there by ``work``, after those that have not.
+
+    Args:
+        writes: no two are about the same row, or entity.
+    """
+
+    __slots__ = ("_outcomes", "_writes")
+
+    def __init__(self, writes: Sequence[Write[Any]]) -> None:
+        self._writes = writes
+        self._outcomes = [_NOTHING] * len(writes)
+
+    @property
+    def entities(self) -> Sequence[object]:
+        return [entity for write in self._writes for entity in write.entities]
+
+    async def run(self, way: Way) -> list[Any]:
+        ready: dict[int, Statement | None] = {}
+        try:
+            self._make_ready(way.own, ready)
+            sent = [(number, statement) for number, statement in ready.items() if statement is not None]
+            with _guarded(way.own, self.entities):
+                for _, group in groupby(sent, key=lambda each: each[1].text):
+                    await self._send(way, dict(group))
+            for number in ready.keys() - dict(sent).keys():
+                self._finish(number, None)
+        finally:
+            for number in self._left():
+                if number in ready:
+                    self._writes[number].undo()
+        if self._left():
+            raise NotDirectly
+        return self._outcomes
+
+    def work(self, own: Session) -> list[Any]:
+        """The same, the long way, for those that are not done yet."""
+        for number in self._left():
+            try:
+                self._outcomes[number] = self._writes[number].work(own)
+            except Exception as error:
+                if isinstance(error, SQLAlchemyError) or is_failure(own, error):
+                    raise
+                self._outcomes[number] = error
+        return self._outcomes
+
+    def _make_ready(self, own: Session | None, ready: dict[int, Statement | None]) -> None:
+        """Make all of them ready; one that cannot be has its error."""
+        for number, write in enumerate(self._writes):
+            try:
+                ready[number] = write.ready(own, number)
+            except NotDirectly:
+                raise
+            except Exception as error:
+                self._outcomes[number] = error
+
+    async def _send(self, way: Way, group: dict[int, Statement]) -> None:
+        """Send those whose statements have the same text."""
+        rows = await way.fetch_many([*group.values()])
+        found = {row[-1]: row for row in rows}
+        for number in group:
+            self._finish(number, found.get(number))
+
+    def _finish(self, number: int, row: Sequence[Any] | None) -> None:
+        """Have one of them give its result."""
+        with suppress(NotDirectly):
+            self._outcomes[number] = self._writes[number].finish(row)
+
+    def _left(self) -> list[int]:
+        """The numbers of those that have no outcome yet."""
+        return [number for number, outcome in enumerate(self._outcomes) if outcome is _NOTHING]
+
+
+def is_failure(own: Session, error: Exception) -> bool:
+    """Whether an error means that a statement of a transaction has failed; NotFound, say, is only an answer."""
+    if not own.is_active:
+        return True  # a flush stopped half-way, by whatever error
+    if isinstance(error, (UsageError, ConfigurationError)):
+        return error.code is not None
+    return isinstance(error, RepoError) and not isinstance(error, (NotFound, MultipleFound))
+
+
+@contextmanager
+def _guarded(own: Session | None, entities: Iterable[object]) -> Iterator[None]:
+    """A block in which nobody may change the entities that are written."""
+    if own is None or not entities:
+        yield
+        return
+    guard = guard_of(own)
+    guard.begin(entities)
+    try:
+        yield
+    finally:
+        guard.end()

@@ -1,0 +1,242 @@
+"""The statements that write one row each.
+
+What a session does besides, such as writing what hangs on an entity, or a statement that finds no row,
+of which the long way knows why, raises ``NotDirectly``.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from sqlalchemy import ColumnElement, Integer, Table, bindparam, delete, update
+from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm.attributes import instance_state
+from sqlalchemy.types import TypeEngine
+
+from repo.engine import changes, hydration, versions
+from repo.engine.conditions import Key, stored
+from repo.engine.directly import NotDirectly, Statement
+from repo.engine.plans import Plan, Plans, signature
+from repo.engine.reach import Reach
+from repo.engine.together import Write
+
+T = TypeVar("T")
+
+_NOTHING: Any = object()
+_INTEGER = Integer()
+
+
+def is_clause(value: Any) -> bool:
+    """Whether a value is an expression, which the database computes."""
+    return hasattr(value, "__clause_element__") or isinstance(value, ColumnElement)
+
+
+class Built(NamedTuple):
+    """What a statement is made of."""
+
+    make: Callable[[Sequence[Any]], Any]
+    """Makes it, with its parameters."""
+    types: Sequence[TypeEngine[Any]]
+    """Those of the parameters."""
+    returned: Sequence[Any]
+    """The columns that come back."""
+
+
+class RowWrite(Write[T]):
+    """What there is to know of a write from the beginning.
+
+    Args:
+        plans: None where it can only go the long way.
+        reach: the rows that it reaches.
+        row: which one it is about.
+    """
+
+    __slots__ = ("_plans", "_reach", "row")
+
+    def __init__(self, plans: Plans | None, reach: Reach, row: Hashable) -> None:
+        self._plans = plans
+        self._reach = reach
+        self.row = row
+
+    @property
+    def is_short(self) -> bool:
+        return self._plans is not None
+
+    def work(self, own: Session) -> T:
+        with self._reach.kept(own):
+            return self._by(own)
+
+    @abstractmethod
+    def _by(self, own: Session) -> T:
+        """Do it by a session, which reads nothing out of reach along with it."""
+
+    @abstractmethod
+    def _build(self) -> Built:
+        """What the statement is made of, by what is known when it is ready; the same for each of its shape."""
+
+    def _statement(self, shape: Hashable, values: Sequence[Any], number: int | None, *parts: Any) -> Statement:
+        """The statement with its values.
+
+        Args:
+            shape: what makes it another one, besides the shape of the parts.
+            values: those of its parameters.
+            number: the last of them, if there is one.
+            parts: the expressions in it that have values of the caller's.
+        """
+        plans, mapper, signed = self._plans, self._reach.own.mapper, signature(*parts)
+        if plans is None or signed is None:
+            raise NotDirectly
+
+        def make() -> Plan | str:
+            built = self._build()
+            types = built.types if number is None else [*built.types, _INTEGER]
+            parameters = [bindparam(None, type_=kind, required=False) for kind in types]
+            own, rest = parameters[: len(built.types)], parameters[len(built.types) :]
+            statement = built.make(own)
+            if built.returned:
+                statement = statement.returning(*built.returned, *rest)
+            return plans.plan(statement, [*signed.parameters, *parameters])
+
+        plan = plans.get((shape, number is None, mapper, signed.key), mapper.class_, make)
+        if plan is None:
+            raise NotDirectly
+        try:
+            return Statement(plan, [*signed.values, *values] if number is None else [*signed.values, *values, number])
+        except Exception as error:  # a type does not take a value, which the long way will tell
+            raise NotDirectly from error
+
+
+class ByKey(RowWrite[T]):
+    """A write of a row that is there, by its key."""
+
+    __slots__ = ("_clauses", "_expected", "_new", "_returned")
+
+    _expected: Any
+    """The version in which the row must be; ``versions.ANY`` if that does not matter."""
+    _new: dict[str, Any]
+    """The values that it gets."""
+    _clauses: Mapping[str, Any]
+    """Those among them that are expressions."""
+    _returned: Sequence[str]
+    """The attributes that come back."""
+
+    def _build_update(self) -> Built:
+        """The UPDATE, in the version that is expected."""
+        mapper, reach, columns = self._reach.own.mapper, self._reach, stored(self._reach.own.mapper)
+        same = self._identified()
+
+        def make(parameters: Sequence[Any]) -> Any:
+            where = [column == parameter for column, parameter in zip(same, parameters, strict=False)]
+            plain = (name for name in self._new if name not in self._clauses)
+            new = {columns[name]: parameter for name, parameter in zip(plain, parameters[len(same) :], strict=True)}
+            new |= {columns[name]: clause for name, clause in self._clauses.items()}
+            return update(table_of(mapper)).where(*where, *reach.where).values(new)
+
+        types = [columns[name].type for name in self._new if name not in self._clauses]
+        return Built(make, [*(column.type for column in same), *types], [columns[name] for name in self._returned])
+
+    def _update(self, key: Key, number: int | None) -> Statement:
+        """The same, with values."""
+        same = key if self._expected is versions.ANY else (*key, self._expected)
+        plain: Iterable[Any] = self._new.values()
+        if self._clauses:
+            plain = [each for name, each in self._new.items() if name not in self._clauses]
+        shape = ("update", len(same), tuple(self._new), tuple(self._clauses), tuple(self._returned))
+        return self._statement(shape, [*same, *plain], number, *self._reach.where, *self._clauses.values())
+
+    def _identified(self) -> list[ColumnElement[Any]]:
+        """The columns by which the row is found."""
+        mapper = self._reach.own.mapper
+        version = mapper.version_id_col
+        return [*mapper.primary_key, *([] if self._expected is versions.ANY or version is None else [version])]
+
+
+class ChangeByKey(ByKey[Any]):
+    """The UPDATE of a row, of which nobody has the entity yet: its entity, or None if there is no such row."""
+
+    __slots__ = ("_key", "_own", "_values")
+
+    def __init__(self, plans: Plans | None, reach: Reach, key: Key, values: Mapping[str, Any]) -> None:
+        super().__init__(plans, reach, key)
+        self._key = key
+        self._values = values
+
+    def _by(self, own: Session) -> Any:
+        return changes.update_key(own, self._reach, self._key, self._values)
+
+    def _build(self) -> Built:
+        return self._build_update()
+
+    def ready(self, own: Session | None, number: int | None) -> Statement:
+        mapper, self._own = self._reach.own.mapper, own
+        if own is not None and mapper.identity_key_from_primary_key(self._key) in own.identity_map:
+            raise NotDirectly
+        values, self._expected = versions.expectation(mapper, self._values)
+        following = versions.following(mapper)
+        if following is None or not values:
+            raise NotDirectly
+        self._new = {**following, **values}
+        self._clauses = {name: each for name, each in self._new.items() if is_clause(each)}
+        self._returned = [attribute.key for attribute in hydration.loaded(mapper)]
+        return self._update(self._key, number)
+
+    def finish(self, row: Sequence[Any] | None) -> Any:
+        mapper = self._reach.own.mapper
+        if row is None:
+            if self._expected is not versions.ANY:
+                raise NotDirectly
+            return None
+        values = row[: len(self._returned)]
+        if self._own is None:
+            return hydration.hydrator(mapper)([values])[0]
+        return hydration.attached(self._own, mapper, [values])[0]
+
+
+class Delete(ByKey[bool]):
+    """The DELETE of a row, or of an entity's row in the version in which it was read: whether it was there."""
+
+    __slots__ = ("_entity", "_key", "_known", "_own")
+
+    def __init__(self, plans: Plans | None, reach: Reach, key: Key, entity: Any = None) -> None:
+        super().__init__(plans, reach, key)
+        self._key = key
+        self._entity = entity
+
+    def _by(self, own: Session) -> bool:
+        if self._entity is None:
+            return changes.delete_key(own, self._reach, self._key)
+        return changes.delete_entity(own, self._reach, self._entity)
+
+    def _build(self) -> Built:
+        mapper, where, same = self._reach.own.mapper, self._reach.where, self._identified()
+
+        def make(parameters: Sequence[Any]) -> Any:
+            found = [column == parameter for column, parameter in zip(same, parameters, strict=True)]
+            return delete(table_of(mapper)).where(*found, *where)
+
+        return Built(make, [column.type for column in same], mapper.primary_key)
+
+    def ready(self, own: Session | None, number: int | None) -> Statement:
+        mapper, self._own = self._reach.own.mapper, own
+        self._known = None if own is None else own.identity_map.get(mapper.identity_key_from_primary_key(self._key))
+        if own is not None and self._known is not None and not hydration.can_tell(own):
+            raise NotDirectly
+        has_version = self._entity is not None and mapper.version_id_col is not None
+        self._expected = versions.held(self._entity) if has_version else versions.ANY
+        same = (*self._key, self._expected) if has_version else self._key
+        return self._statement(("delete", len(same)), same, number, *self._reach.where)
+
+    def finish(self, row: Sequence[Any] | None) -> bool:
+        if row is None and self._expected is not versions.ANY:
+            raise NotDirectly
+        if row is not None and self._own is not None and self._known is not None:
+            hydration.tell_gone(self._own, instance_state(self._known))
+        return row is not None
+
+
+def table_of(mapper: Mapper[Any]) -> Table:
+    """The model's table."""
+    table = mapper.local_table
+    if not isinstance(table, Table):
+        raise NotDirectly
+    return table

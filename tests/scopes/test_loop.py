@@ -1,0 +1,62 @@
+"""What is known of the event loop's next steps."""
+
+import asyncio
+from collections.abc import Coroutine, Generator
+from typing import Any
+
+import pytest
+
+from repo import Database
+from repo.scopes.loop import has_more_to_run
+from tests.models import opened
+from tests.scopes.models import Accounts
+
+
+class Watched:
+    """A coroutine, and what it waits for: None where that is only the next turn of the loop."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        self.coroutine = coroutine
+        self.waits: list[object] = []
+
+    def __await__(self) -> Generator[Any, None, None]:
+        for wait in self.coroutine.__await__():
+            self.waits.append(wait)
+            yield wait
+
+
+def test_asyncio_tells_what_is_ready() -> None:
+    """A loop of asyncio has more to run while a task is ready, and only then."""
+
+    async def look() -> list[bool]:
+        loop = asyncio.get_running_loop()
+        before = has_more_to_run(loop)
+        task = asyncio.create_task(asyncio.sleep(60))
+        ready = has_more_to_run(loop)
+        await asyncio.sleep(0)
+        waiting = has_more_to_run(loop)
+        task.cancel()
+        return [before, ready, waiting, has_more_to_run(loop)]
+
+    assert asyncio.run(look()) == [False, True, False, True]
+
+
+def test_a_loop_that_does_not_tell_may_have_more() -> None:
+    """Where nothing is known of what is ready, something may be."""
+    silent: Any = object()
+    assert has_more_to_run(silent)
+
+
+@pytest.mark.parametrize("kind", ["database", "transaction", "session"])
+async def test_a_lone_get_waits_for_nobody(bank: Database, kind: str) -> None:
+    """A get that nobody can join begins at once; one that others can join waits for one turn of the loop."""
+    async with opened(bank, kind) as scope:
+        await Accounts(scope).count()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        alone = Watched(Accounts(scope).get(1))
+        await alone
+        asyncio.get_running_loop().call_soon(int)
+        beside = Watched(Accounts(scope).get(2))
+        await beside
+    assert [get.waits[0] is None for get in (alone, beside)] == [False, True]
