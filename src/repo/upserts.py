@@ -37,8 +37,12 @@ class Upserts(Writes[M]):
         self._check_model(entity)
         how = upserting.plan(self._reach(), self.scope.dialect, on, update)
         group = how.intake().group(entity)
+        direct = upserting.short(self.scope.plans, how, group)
         statement = upserting.statement(how, group, finds=True)
-        return cast(M, await self._write("upsert", how.reach, lambda own: upserting.store(own, how, group, statement)))
+        stored: M = await self._write(
+            "upsert", how.reach, lambda own: upserting.store(own, how, group, statement), direct
+        )
+        return stored
 
     async def upsert_many(
         self,

@@ -20,6 +20,7 @@ from repo.engine.conditions import (
     new_values,
     not_found,
 )
+from repo.engine.directly import Direct
 from repo.engine.reach import Reach
 from repo.engine.rows import Intake
 from repo.engine.sources import Chunk, check_source, chunks
@@ -254,14 +255,14 @@ class Writes(Reads[M]):
             )
         return reach.within(conditions(self._mapper, where))
 
-    async def _write(self, verb: str, reach: Reach, work: Callable[[Session], T]) -> T:
+    async def _write(self, verb: str, reach: Reach, work: Callable[[Session], T], direct: Direct[T] | None = None) -> T:
         """Let the scope do a piece of writing, which reads nothing out of reach along with it."""
 
         def kept(own: Session) -> T:
             with reach.kept(own):
                 return work(own)
 
-        return await self.scope.perform(Call(verb, kept, writes=True, metadata=self._metadata))
+        return await self.scope.perform(Call(verb, kept, writes=True, metadata=self._metadata, direct=direct))
 
     async def _write_row(self, verb: str, write: RowWrite[T]) -> T:
         """Let the scope write one row; its entity is as before also if the COMMIT fails."""

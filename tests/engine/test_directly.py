@@ -139,6 +139,22 @@ async def test_writes_of_one_row_go_the_short_way(hooked: Database, told: list[L
     assert told == []
 
 
+async def test_an_upsert_through_the_database_goes_the_short_way(hooked: Database, told: list[LongWay]) -> None:
+    """It is one statement of the driver's, whether the row is there or not; another unique key in the way is told."""
+    users = Users(hooked)
+    with executed_by_sqlalchemy() as executed, queries(hooked) as sent:
+        changed = await users.upsert(User(name="Ada", age=40), on="name")
+        added = await users.upsert(User(name="Edsger"), on=User.name)
+    assert executed == []
+    assert [statement.split()[0] for statement in sent] == ["INSERT", "INSERT"]
+    assert (changed.id, changed.age, added.active, inspect(added).detached) == (1, 40, True, True)
+    assert [user.age for user in await users.all(User.name.in_(["Ada", "Edsger"]))] == [40, None]
+    with pytest.raises(UniqueViolation) as caught:
+        await users.upsert(User(id=1, name="Kurt"), on="name")
+    assert caught.value.constraint == "pk_users"
+    assert told == []
+
+
 async def test_what_a_write_finds_out_is_told_as_on_the_long_way(hooked: Database) -> None:
     """Where a row is refused, or is not there, the error is the same, and the entity is as before."""
     users = Users(hooked)

@@ -34,7 +34,7 @@ class Eager(Zoo):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("eager_nodes.id"))
-    children: Mapped[list["Eager"]] = relationship(lazy="selectin", join_depth=2)
+    children: Mapped[list["Eager"]] = relationship(lazy="selectin", join_depth=2, order_by="Eager.id")
     parent: Mapped["Eager | None"] = relationship(lazy="joined", join_depth=1, remote_side="Eager.id", viewonly=True)
 
 

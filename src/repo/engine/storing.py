@@ -42,13 +42,13 @@ def refusal(mapper: Mapper[Any]) -> str | None:
 def add(plans: Plans | None, reach: Reach, entity: Any) -> Add:
     """Store a new entity."""
     is_own = type(entity) is reach.own.mapper.class_
-    return Add(_for(reach.own.mapper, plans) if is_own else None, reach, entity)
+    return Add(plans_for(reach.own.mapper, plans) if is_own else None, reach, entity)
 
 
 def change(plans: Plans | None, reach: Reach, entity: Any, values: Mapping[str, Any]) -> Change:
     """Set values, and write what was changed on an entity."""
     is_own = type(entity) is reach.own.mapper.class_
-    return Change(_for(reach.own.mapper, plans) if is_own else None, reach, entity, values)
+    return Change(plans_for(reach.own.mapper, plans) if is_own else None, reach, entity, values)
 
 
 def change_by_key(plans: Plans | None, reach: Reach, key: Key, values: Mapping[str, Any]) -> ChangeByKey:
@@ -58,12 +58,12 @@ def change_by_key(plans: Plans | None, reach: Reach, key: Key, values: Mapping[s
     # The subqueries of an expression have to be kept in reach.
     if not plain or (reach.where and any(map(is_clause, values.values()))):
         plans = None
-    return ChangeByKey(_for(mapper, plans), reach, key, values)
+    return ChangeByKey(plans_for(mapper, plans), reach, key, values)
 
 
 def delete(plans: Plans | None, reach: Reach, key: Key) -> Delete:
     """Delete a row by its key: whether it was there."""
-    return Delete(_for(reach.own.mapper, plans), reach, key)
+    return Delete(plans_for(reach.own.mapper, plans), reach, key)
 
 
 def delete_entity(plans: Plans | None, reach: Reach, entity: Any) -> Delete:
@@ -71,10 +71,10 @@ def delete_entity(plans: Plans | None, reach: Reach, entity: Any) -> Delete:
     state = instance_state(entity)
     if state.mapper is not reach.own.mapper or (state.modified and state.session is not None):
         plans = None
-    return Delete(_for(reach.own.mapper, plans), reach, tuple(state.identity or ()), entity)
+    return Delete(plans_for(reach.own.mapper, plans), reach, tuple(state.identity or ()), entity)
 
 
-def _for(mapper: Mapper[Any], plans: Plans | None) -> Plans | None:
+def plans_for(mapper: Mapper[Any], plans: Plans | None) -> Plans | None:
     """The plans for writes of a model; None where they go the long way."""
     if plans is None:
         return None

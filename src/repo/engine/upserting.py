@@ -14,14 +14,18 @@ from sqlalchemy.sql import visitors
 from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefault
 
 from repo.dialects.base import Dialect
-from repo.engine import changes, versions
+from repo.engine import changes, generated, hydration, versions
 from repo.engine.conditions import among, by_identity, check_columns, in_parts, key_names, name_of, stored
+from repo.engine.directly import Direct, NotDirectly, Statement, Way
 from repo.engine.entities import early
 from repo.engine.execution import whole
+from repo.engine.plans import Plans, signature
 from repo.engine.reach import Reach
 from repo.engine.rows import AS_THEY_ARE, Group, Intake, Shape, plain_function
 from repo.engine.rules import among_keys, has_subquery
+from repo.engine.storing import plans_for
 from repo.engine.uniques import Unique, unique
+from repo.engine.writing import is_clause
 from repo.errors import UsageError
 
 _FRESH = {"populate_existing": True}
@@ -118,13 +122,13 @@ def _update(mapper: Mapper[Any], update: Any) -> list[str] | None:
     return names
 
 
-def statement(how: Upsert, group: Group, *, finds: bool) -> Any:
-    """INSERT ... ON CONFLICT for the rows of a group.
+def statement(how: Upsert, group: Group, *, finds: bool, into: Any = None) -> Any:
+    """INSERT ... ON CONFLICT for the rows of a group, into a table or, by default, into the model.
 
     With ``finds``, a row that is there comes back also if nothing of it changes: RETURNING gives only
     what was written, so it is written as it is.
     """
-    insert = how.dialect.insert(group.shape.mapper.class_)
+    insert = how.dialect.insert(group.shape.mapper.class_ if into is None else into)
     conflict = {"index_elements": how.key.elements, "index_where": how.key.where}
     new = _changes(how, group, insert)
     if not new and not finds:
@@ -180,6 +184,51 @@ def store(own: Session, how: Upsert, group: Group, upsert: Any) -> Any:
     if entity is None:
         raise how.key.violated(_OUT_OF_REACH)
     return entity
+
+
+def short(plans: Plans | None, how: Upsert, group: Group) -> Direct[Any] | None:
+    """The same outside of a transaction, as one statement of the driver's; None where that is not all."""
+    mapper, plans = how.mapper, plans_for(how.mapper, plans)
+    row = dict(zip(group.names, group.values, strict=True))
+    if plans is None or group.shape.mapper is not mapper or any(map(is_clause, row.values())):
+        return None
+    try:
+        row |= {name: make() for name, make in generated.defaults(mapper) if name not in row}
+        row |= versions.after(mapper, None)
+    except Exception:
+        return None  # a function of the model's has failed, which the long way will tell
+    columns = group.shape.names
+    values = {columns[name]: literal(value, columns[name].type) for name, value in row.items()}
+    storing = statement(how, group, finds=True, into=mapper.local_table).values(values)
+    storing = storing.returning(*hydration.columns(mapper))
+    signed = signature(storing)
+    if signed is None:
+        return None
+    plan = plans.get(("upsert", signed.key), mapper.class_, lambda: plans.plan(storing, signed.parameters))
+    if plan is None:
+        return None
+    try:
+        return _Store(Statement(plan, signed.values), how)
+    except Exception:
+        return None  # a type does not take a value, which the long way will tell
+
+
+class _Store(Direct[Any]):
+    """The upsert of one row."""
+
+    __slots__ = ("_how", "_statement")
+
+    def __init__(self, statement: Statement, how: Upsert) -> None:
+        self._statement = statement
+        self._how = how
+
+    async def run(self, way: Way) -> Any:
+        if way.own is not None:
+            raise NotDirectly  # it may have the entity of the row that is there
+        rows = await way.fetch(self._statement)
+        if not rows:
+            raise self._how.key.violated(_OUT_OF_REACH)
+        return hydration.hydrator(self._how.mapper)(rows)[0]
 
 
 def store_many(own: Session, how: Upsert, groups: Sequence[Group]) -> None:
