@@ -139,10 +139,9 @@ class _Group:
 
 def _future(awaitable: Awaitable[Any]) -> asyncio.Future[Any]:
     """A future of the awaitable; a coroutine becomes a task named after it."""
-    future = asyncio.ensure_future(awaitable)
-    if future is not awaitable and isinstance(future, asyncio.Task):
-        future.set_name(getattr(awaitable, "__qualname__", None) or future.get_name())
-    return future
+    if asyncio.iscoroutine(awaitable):
+        return asyncio.get_running_loop().create_task(awaitable, name=getattr(awaitable, "__qualname__", None))
+    return asyncio.ensure_future(awaitable)
 
 
 def _discard(awaitables: Iterable[Awaitable[Any]]) -> None:

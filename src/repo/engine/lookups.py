@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -25,10 +26,16 @@ def shareable(mapper: Mapper[Any], key: Key) -> bool:
     It must not be able to fail by itself, as a number out of range does, because the others would
     fail with it; and what the database finds for it must be equal to it in Python.
     """
-    return all(_plain(column.type, value) for column, value in zip(mapper.primary_key, key, strict=True))
+    return all(map(_is_plain, _kinds(mapper), key))
 
 
-def _plain(kind: Any, value: Any) -> bool:
+@lru_cache(maxsize=1024)
+def _kinds(mapper: Mapper[Any]) -> Sequence[Any]:
+    """The types of the key's columns."""
+    return [column.type for column in mapper.primary_key]
+
+
+def _is_plain(kind: Any, value: Any) -> bool:
     """Whether a column of this type takes the value as it is."""
     name = kind.__visit_name__
     if type(value) is int:
