@@ -164,12 +164,10 @@ class Plan:
         """The driver's rows with Python's values."""
         if not self.reading:
             return rows
-        converted = []
-        for row in rows:
-            values = list(row)
-            for number, process in self.reading:
+        converted = list(map(list, rows))
+        for number, process in self.reading:
+            for values in converted:
                 values[number] = process(values[number])
-            converted.append(values)
         return converted
 
 
