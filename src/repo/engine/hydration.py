@@ -81,7 +81,8 @@ def key_of(mapper: Mapper[Any]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
 def hydrator(mapper: Mapper[Any]) -> Callable[[Sequence[Sequence[Any]]], list[Any]]:
     """The function that makes detached entities of such rows, one of each; of a row without a key, None."""
     names = [attribute.key for attribute in loaded(mapper)]
-    keys_in, model, manager = _keys_of(mapper), mapper.class_, mapper.class_manager
+    model: Any = mapper.class_
+    keys_in, manager = _keys_of(mapper), mapper.class_manager
     identity_class = mapper.identity_key_from_primary_key((None,) * len(mapper.primary_key))[0]
     create, state_class = model.__new__, type(instance_state(manager.new_instance()))
 
