@@ -8,7 +8,6 @@ every entity with one that SQLAlchemy has made.
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
@@ -80,7 +79,7 @@ def key_of(mapper: Mapper[Any]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
 @lru_cache(maxsize=1024)
 def hydrator(mapper: Mapper[Any]) -> Callable[[Sequence[Sequence[Any]]], list[Any]]:
     """The function that makes detached entities of such rows, one of each; of a row without a key, None."""
-    names = [attribute.key for attribute in loaded(mapper)]
+    places = list(enumerate(attribute.key for attribute in loaded(mapper)))
     model: Any = mapper.class_
     keys_in, manager = _keys_of(mapper), mapper.class_manager
     identity_class = mapper.identity_key_from_primary_key((None,) * len(mapper.primary_key))[0]
@@ -88,16 +87,17 @@ def hydrator(mapper: Mapper[Any]) -> Callable[[Sequence[Sequence[Any]]], list[An
 
     def hydrate(rows: Sequence[Sequence[Any]]) -> list[Any]:
         entities: list[Any] = []
-        for key, values in zip(keys_in(rows), map(zip, repeat(names), rows), strict=True):
+        for key, row in zip(keys_in(rows), rows, strict=True):
             if None in key:
                 entities.append(None)
                 continue
             entity = create(model)
-            # Each of an entity's attributes is set here, as there is no function of SQLAlchemy's that is as quick.
-            attributes = entity.__dict__
-            attributes[_STATE] = state = state_class(entity, manager)
+            # All that an entity is made of is set here: what SQLAlchemy has for it takes half as long again.
+            values = entity.__dict__
+            values[_STATE] = state = state_class(entity, manager)
             state.key = (identity_class, key, None)
-            attributes.update(values)
+            for place, name in places:
+                values[name] = row[place]
             entities.append(entity)
         return entities
 
