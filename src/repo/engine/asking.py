@@ -43,7 +43,7 @@ class Asked(NamedTuple):
         def finish(found: Sequence[Any]) -> list[Any]:
             rows: Any = [(each,) for each in found] if wrap else found
             if into is not None:
-                named = map(dict, map(zip, repeat(frame.metadata.keys), rows))
+                named = map(dict, map(zip, repeat(list(frame.metadata.keys)), rows))
                 return list(named) if into is dict else [into(**values) for values in named]
             return list(frame.with_new_rows(rows)().all())
 
