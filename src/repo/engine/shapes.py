@@ -9,16 +9,21 @@ no shape, and SQLAlchemy is asked after all; a test notices, and compares the sh
 from collections.abc import Hashable
 from typing import Any
 
-from sqlalchemy import LABEL_STYLE_DEFAULT, BinaryExpression, BindParameter, Column, Select, Table
+from sqlalchemy import LABEL_STYLE_DEFAULT, BinaryExpression, BindParameter, Column, Select, Table, UnaryExpression
 
-_PARTS = {"_raw_columns", "_where_criteria", "_label_style", "_propagate_attrs"}
-"""What a SELECT has that is nothing but columns and conditions."""
+_COLUMNS = ("_raw_columns", "_where_criteria", "_order_by_clauses")
+_BOUNDS = ("_limit_clause", "_offset_clause")
+_FETCH = ("_fetch_clause", "_fetch_clause_options")
+_PARTS = {*_COLUMNS, *_BOUNDS, *_FETCH, "_label_style", "_propagate_attrs"}
+"""What a SELECT has that is nothing but columns, conditions, an order and a limit."""
 
 
 def plain(part: Any, parameters: list[BindParameter[Any]]) -> Hashable | None:
     """The shape of a plain part of a statement, whose parameters are added to the others; None if it is not plain."""
     if type(part) is BinaryExpression:
         return _comparison(part, parameters)
+    if type(part) is UnaryExpression:
+        return _term(part)
     return _select(part, parameters) if type(part) is Select else None
 
 
@@ -27,13 +32,33 @@ def _select(statement: Select[Any], parameters: list[BindParameter[Any]]) -> Has
     parts = vars(statement)
     if not parts.keys() <= _PARTS or parts.get("_label_style") is not LABEL_STYLE_DEFAULT:
         return None
+    selected, where, order = (parts.get(name, ()) for name in _COLUMNS)
     found: list[BindParameter[Any]] = []
-    columns = tuple([_column(column) for column in parts.get("_raw_columns", ())])
-    where = tuple([_comparison(condition, found) for condition in parts.get("_where_criteria", ())])
-    if None in columns or None in where or len({*map(id, found)}) != len(found):
+    shapes = [*map(_column, selected), *[_comparison(each, found) for each in where], *map(_term, order)]
+    shapes += [_bound(parts.get(name), found) for name in _BOUNDS]
+    if any(parts.get(name) is not None for name in _FETCH) or None in shapes or len({*map(id, found)}) != len(found):
         return None
     parameters.extend(found)
-    return Select, columns, where, tuple(parts.get("_propagate_attrs", {}).items())
+    attributes = parts.get("_propagate_attrs", {}).items()
+    return Select, len(selected), len(where), len(order), tuple(shapes), tuple(attributes)
+
+
+def _bound(value: Any, parameters: list[BindParameter[Any]]) -> Hashable | None:
+    """The shape of a limit or an offset."""
+    if value is None:
+        return ()
+    if not isinstance(value, BindParameter) or not value.unique or (kind := _kind(value)) is None:
+        return None
+    parameters.append(value)
+    return type(value), kind, value.literal_execute
+
+
+def _term(element: Any) -> Hashable | None:
+    """The shape of a column to order by, in one direction or the other."""
+    if type(element) is not UnaryExpression:
+        return _column(element)
+    column = _column(element.element)
+    return None if column is None else (UnaryExpression, column, element.operator, element.modifier)
 
 
 def _comparison(element: Any, parameters: list[BindParameter[Any]]) -> Hashable | None:
