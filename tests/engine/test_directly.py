@@ -108,8 +108,9 @@ async def test_rows_go_the_short_way(hooked: Database) -> None:
 @pytest.mark.parametrize("into", [dict, lambda **values: [*values.items()], None], ids=["dict", "function", "rows"])
 async def test_rows_become_the_same(hooked: Database, into: Any) -> None:
     """What becomes of rows is the same on both ways, also of columns that have the same name, and of entities."""
-    for columns in ((User.id, Order.id, User.id, User.name.label("a name")), (User.active, User.name), (User.name,)):
-        statement = select(*columns).where(User.id == Order.user_id).order_by(User.id, Order.id)
+    joined = select(User.id, Order.id, User.id, User.name.label("a name")).where(User.id == Order.user_id)
+    plain = select(User.active, User.name, User.id).where(User.id > 1)
+    for statement in (joined.order_by(User.id, Order.id), plain.order_by(User.id.desc()), plain.order_by(User.id)):
         first = await hooked.rows(statement, into=into)
         with executed_by_sqlalchemy() as executed:
             second = await hooked.rows(statement, into=into)

@@ -177,6 +177,17 @@ def test_same_shapes_have_the_same_key() -> None:
         assert (one == other) == (first == second)
 
 
+@pytest.mark.parametrize("name", PLAIN)
+def test_shapes_stay_the_same(name: str) -> None:
+    """What SQLAlchemy finds out about a part, and keeps in it, does not change its shape."""
+    part = PLAIN[name]()
+    shape = plain(part, [])
+    part._generate_cache_key()
+    part.compile()
+    assert "_generate_cache_key" in vars(part)
+    assert plain(part, []) == shape
+
+
 @pytest.mark.parametrize("make", [*PLAIN.values()], ids=[*PLAIN])
 def test_every_part_of_a_select_counts(make: Callable[[], Any]) -> None:
     """Whatever a SELECT gets that is not known takes its shape away."""

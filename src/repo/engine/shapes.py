@@ -14,8 +14,10 @@ from sqlalchemy import LABEL_STYLE_DEFAULT, BinaryExpression, BindParameter, Col
 _COLUMNS = ("_raw_columns", "_where_criteria", "_order_by_clauses")
 _BOUNDS = ("_limit_clause", "_offset_clause")
 _FETCH = ("_fetch_clause", "_fetch_clause_options")
-_PARTS = {*_COLUMNS, *_BOUNDS, *_FETCH, "_label_style", "_propagate_attrs"}
-"""What a SELECT has that is nothing but columns, conditions, an order and a limit."""
+_LABELS, _MODEL, _DIALECTS = "_label_style", "_propagate_attrs", "dialect_options"
+_COMPILED, _FOUND_OUT = "_compile_options", "_memoized_keys"
+"""What a SELECT notes when it is compiled, and the names of what else it has found out: no parts of it."""
+_KNOWN = {*_COLUMNS, *_BOUNDS, *_FETCH, _LABELS, _MODEL, _DIALECTS, _COMPILED, _FOUND_OUT}
 
 
 def plain(part: Any, parameters: list[BindParameter[Any]]) -> Hashable | None:
@@ -30,17 +32,26 @@ def plain(part: Any, parameters: list[BindParameter[Any]]) -> Hashable | None:
 def _select(statement: Select[Any], parameters: list[BindParameter[Any]]) -> Hashable | None:
     """The shape of a SELECT."""
     parts = vars(statement)
-    if not parts.keys() <= _PARTS or parts.get("_label_style") is not LABEL_STYLE_DEFAULT:
+    if not _has_only_known(parts):
         return None
     selected, where, order = (parts.get(name, ()) for name in _COLUMNS)
     found: list[BindParameter[Any]] = []
     shapes = [*map(_column, selected), *[_comparison(each, found) for each in where], *map(_term, order)]
     shapes += [_bound(parts.get(name), found) for name in _BOUNDS]
-    if any(parts.get(name) is not None for name in _FETCH) or None in shapes or len({*map(id, found)}) != len(found):
+    if None in shapes or len({*map(id, found)}) != len(found):
         return None
     parameters.extend(found)
-    attributes = parts.get("_propagate_attrs", {}).items()
+    attributes = parts.get(_MODEL, {}).items()
     return Select, len(selected), len(where), len(order), tuple(shapes), tuple(attributes)
+
+
+def _has_only_known(parts: dict[str, Any]) -> bool:
+    """Whether a SELECT is nothing but columns, conditions, an order and a limit."""
+    further = parts.keys() - _KNOWN
+    if further and not further <= parts.get(_FOUND_OUT, _KNOWN):
+        return False
+    is_fetched = any(parts.get(name) is not None for name in _FETCH)
+    return not is_fetched and not parts.get(_DIALECTS) and parts.get(_LABELS) is LABEL_STYLE_DEFAULT
 
 
 def _bound(value: Any, parameters: list[BindParameter[Any]]) -> Hashable | None:
