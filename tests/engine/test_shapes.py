@@ -44,6 +44,7 @@ def table(name: str = "things") -> Table:
 
 
 THINGS, OTHERS = table(), table()
+TEXT: Any = literal(1, String)
 SHARED = bindparam("shared", 1, type_=Integer, unique=True)
 
 PLAIN: dict[str, Callable[[], Any]] = {
@@ -90,7 +91,7 @@ PLAIN: dict[str, Callable[[], Any]] = {
     "with an offset": lambda: select(User.id).offset(1),
     "limited with an offset": lambda: select(User.id).where(User.id > 3).limit(1).offset(2),
     "offset and limited": lambda: select(User.id).where(User.id > 3).offset(1).limit(2),
-    "limited otherwise": lambda: select(User.id).limit(literal(1, String)),
+    "limited otherwise": lambda: select(User.id).limit(TEXT),
     "downwards": User.name.desc,
     "upwards": User.name.asc,
     "nothing first": User.name.nulls_first,
