@@ -39,6 +39,7 @@ HOUSE = (
         "engine.admission",
         "engine.turns",
         "engine.making",
+        "engine.shapes",
         "engine.plans",
         "engine.hydration",
         "engine.lending",

@@ -15,7 +15,7 @@ from repo.engine import hydration
 from repo.engine.plans import Plans, signature
 from repo.events import Event, LongWay
 from repo.testing import queries
-from tests.models import Document, Documents, Stamped, User, Users, opened, stocked
+from tests.models import Document, Documents, Order, Stamped, User, Users, opened, stocked
 
 
 class StampedRows(Repository[Stamped]): ...
@@ -103,6 +103,22 @@ async def test_rows_go_the_short_way(hooked: Database) -> None:
     assert first == second
     assert [row._mapping[User.name] for row in second] == [row.name for row in first]
     assert dicts == [row._asdict() for row in first]
+
+
+@pytest.mark.parametrize("into", [dict, lambda **values: [*values.items()], None], ids=["dict", "function", "rows"])
+async def test_rows_become_the_same(hooked: Database, into: Any) -> None:
+    """What becomes of rows is the same on both ways, also of columns that have the same name, and of entities."""
+    joined = select(User.id, Order.id, User.id, User.name.label("a name")).where(User.id == Order.user_id)
+    plain = select(User.active, User.name, User.id).where(User.id > 1)
+    for statement in (joined.order_by(User.id, Order.id), plain.order_by(User.id.desc()), plain.order_by(User.id)):
+        first = await hooked.rows(statement, into=into)
+        with executed_by_sqlalchemy() as executed:
+            second = await hooked.rows(statement, into=into)
+        assert executed == []
+        assert first == second
+        assert [*map(type, first)] == [*map(type, second)]
+    entities = [await hooked.rows(select(User).order_by(User.id), into=into) for _ in range(2)]
+    assert [[*map(type, each)] for each in entities] == [[type(entities[0][0])] * len(entities[0])] * 2
 
 
 async def test_values_are_not_kept(hooked: Database) -> None:

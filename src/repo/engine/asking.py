@@ -1,6 +1,7 @@
 """SELECTs of the user's own on the short way."""
 
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, Executable, Row, Select, inspect
@@ -42,8 +43,8 @@ class Asked(NamedTuple):
         def finish(found: Sequence[Any]) -> list[Any]:
             rows: Any = [(each,) for each in found] if wrap else found
             if into is not None:
-                names = frame.metadata.keys
-                return [into(**dict(zip(names, row, strict=True))) for row in rows]
+                named = map(dict, map(zip, repeat(list(frame.metadata.keys)), rows))
+                return list(named) if into is dict else [into(**values) for values in named]
             return list(frame.with_new_rows(rows)().all())
 
         return Reading(self.statement, self.mapper, finish)

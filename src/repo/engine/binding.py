@@ -86,10 +86,11 @@ class Binding:
     def _make(self, count: int) -> list[list[Any]]:
         """What is made for so many rows, one row after the other: the values of each column."""
         made: list[list[Any]] = [[] for _ in self._makers]
+        steps = [(each, make, values.append) for (each, make), values in zip(self._makers, made, strict=True)]
         for _ in range(count if made else 0):
-            for (each, make), values in zip(self._makers, made, strict=True):
+            for each, make, keep in steps:
                 try:
-                    values.append(make())
+                    keep(make())
                 except Exception as error:
                     raise each.misfit(error) from error
         return made

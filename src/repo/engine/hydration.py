@@ -69,8 +69,7 @@ def columns(mapper: Mapper[Any]) -> list[ColumnElement[Any]]:
 @lru_cache(maxsize=1024)
 def key_of(mapper: Mapper[Any]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
     """The function that gives the primary key of such a row."""
-    names = [attribute.key for attribute in loaded(mapper)]
-    places = [names.index(_attribute(mapper)(column)) for column in mapper.primary_key]
+    places = _key_places(mapper)
     if len(places) > 1:
         return itemgetter(*places)
     place = places[0]
@@ -78,22 +77,27 @@ def key_of(mapper: Mapper[Any]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
 
 
 @lru_cache(maxsize=1024)
-def hydrator(mapper: Mapper[Any]) -> Callable[[Iterable[Sequence[Any]]], list[Any]]:
+def hydrator(mapper: Mapper[Any]) -> Callable[[Sequence[Sequence[Any]]], list[Any]]:
     """The function that makes detached entities of such rows, one of each; of a row without a key, None."""
-    names = [attribute.key for attribute in loaded(mapper)]
-    key_in, new = key_of(mapper), mapper.class_manager.new_instance
+    places = list(enumerate(attribute.key for attribute in loaded(mapper)))
+    model: Any = mapper.class_
+    keys_in, manager = _keys_of(mapper), mapper.class_manager
     identity_class = mapper.identity_key_from_primary_key((None,) * len(mapper.primary_key))[0]
+    create, state_class = model.__new__, type(instance_state(manager.new_instance()))
 
-    def hydrate(rows: Iterable[Sequence[Any]]) -> list[Any]:
-        entities = []
-        for row in rows:
-            key = key_in(row)
-            entity = None
-            if None not in key:
-                entity = new()
-                values = entity.__dict__
-                values[_STATE].key = (identity_class, key, None)
-                values.update(zip(names, row, strict=True))
+    def hydrate(rows: Sequence[Sequence[Any]]) -> list[Any]:
+        entities: list[Any] = []
+        for key, row in zip(keys_in(rows), rows, strict=True):
+            if None in key:
+                entities.append(None)
+                continue
+            entity = create(model)
+            # All that an entity is made of is set here: what SQLAlchemy has for it takes half as long again.
+            values = entity.__dict__
+            values[_STATE] = state = state_class(entity, manager)
+            state.key = (identity_class, key, None)
+            for place, name in places:
+                values[name] = row[place]
             entities.append(entity)
         return entities
 
@@ -151,3 +155,18 @@ def tell_gone(own: Session, state: InstanceState[Any]) -> None:
 def _attribute(mapper: Mapper[Any]) -> Callable[[Any], str]:
     """Gives the attribute of a column."""
     return lambda column: mapper.get_property_by_column(column).key
+
+
+def _key_places(mapper: Mapper[Any]) -> list[int]:
+    """Where the primary key stands in a row."""
+    names = [attribute.key for attribute in loaded(mapper)]
+    return [names.index(_attribute(mapper)(column)) for column in mapper.primary_key]
+
+
+def _keys_of(mapper: Mapper[Any]) -> Callable[[Sequence[Sequence[Any]]], Iterable[tuple[Any, ...]]]:
+    """The function that gives the primary keys of such rows."""
+    places = _key_places(mapper)
+    values = itemgetter(*places)
+    if len(places) > 1:
+        return lambda rows: map(values, rows)
+    return lambda rows: zip(map(values, rows))

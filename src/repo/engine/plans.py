@@ -2,8 +2,8 @@
 
 SQLAlchemy compiles a statement once for each shape, too, but goes through its execution context, its
 cursor and its result each time. A plan keeps what comes of that: the text, which value goes where,
-and the functions by which types convert values and columns. This module, and no other, asks a
-statement for its cache key and a compiled one for its processors, which are private to SQLAlchemy.
+and the functions by which types convert values and columns. This module asks a statement for its cache
+key, as ``shapes`` does, and no other a compiled one for its processors, which are private to SQLAlchemy.
 Where they are not there, there are no plans, and all goes SQLAlchemy's way; a test notices.
 """
 
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import BindParameter, Dialect, FrozenResult
 from sqlalchemy.orm import Mapper
 
+from repo.engine.shapes import plain
 from repo.events import Hook, LongWay, task_name
 
 PLANS = 500
@@ -43,11 +44,14 @@ def signature(*parts: Any) -> Signature | None:
     keys: list[Any] = []
     parameters: list[BindParameter[Any]] = []
     for part in parts:
-        cached = part._generate_cache_key() if hasattr(part, "_generate_cache_key") else None
-        if cached is None or getattr(cached, "params", None):
-            return None
-        keys.append(cached.key)
-        parameters.extend(cached.bindparams)
+        shape = plain(part, parameters)
+        if shape is None:
+            cached = part._generate_cache_key() if hasattr(part, "_generate_cache_key") else None
+            if cached is None or getattr(cached, "params", None):
+                return None
+            shape = cached.key
+            parameters.extend(cached.bindparams)
+        keys.append(shape)
     return Signature(tuple(keys), parameters)
 
 
@@ -164,12 +168,10 @@ class Plan:
         """The driver's rows with Python's values."""
         if not self.reading:
             return rows
-        converted = []
-        for row in rows:
-            values = list(row)
-            for number, process in self.reading:
+        converted = list(map(list, rows))
+        for number, process in self.reading:
+            for values in converted:
                 values[number] = process(values[number])
-            converted.append(values)
         return converted
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, groupby, repeat
 from operator import is_, itemgetter
 from typing import Any
@@ -167,7 +168,6 @@ class Intake:
         self.mapper = reach.own.mapper
         self.verb = verb
         self._check = check
-        self._shapes: dict[Mapper[Any], Shape] = {}
 
     def groups(self, items: Sequence[Any], first: int = 1) -> list[Group]:
         """The items as rows, in their order, those together that look alike; the first item has this number."""
@@ -207,7 +207,7 @@ class Intake:
 
     def _dicts(self, items: Sequence[dict[str, Any]]) -> tuple[Shape | None, Sequence[Row]]:
         """The shape of rows that are dicts, if the first one names columns of the model."""
-        shape = self._shape(self.mapper)
+        shape = _shape(self.mapper)
         if self.mapper.polymorphic_abstract or not items[0].keys() <= shape.names.keys():
             return None, ()
         return shape, items
@@ -217,7 +217,7 @@ class Intake:
         if isinstance(items[0], Mapping) or not isinstance(items[0], self.mapper.class_):
             return None, ()
         states = [inspect(item) for item in items]
-        shape = self._shape(states[0].mapper)
+        shape = _shape(states[0].mapper)
         rows = [state.dict for state in states]
         related = [name for name in shape.relationships if name in rows[0]]
         if any(state.key is not None for state in states) or any(row.get(name) for name in related for row in rows):
@@ -237,7 +237,7 @@ class Intake:
         """One item's values by attribute names, and the shape of its row."""
         name = name_of(self.mapper)
         if isinstance(item, Mapping):
-            shape = self._shape(self.mapper)
+            shape = _shape(self.mapper)
             if not item.keys() <= shape.names.keys():
                 check_columns(self.mapper, item)
             if self.mapper.polymorphic_abstract and not any(item.get(kind) for kind in shape.kinds):
@@ -248,7 +248,7 @@ class Intake:
         state = inspect(item)
         if state.key is not None:
             raise UsageError(f"this {name} is stored already; update() is for that")
-        shape = self._shape(state.mapper)
+        shape = _shape(state.mapper)
         related = [name for name in shape.relationships if state.dict.get(name)]
         if related:
             raise UsageError(
@@ -257,12 +257,14 @@ class Intake:
             )
         return shape, state.dict
 
-    def _shape(self, mapper: Mapper[Any]) -> Shape:
-        """The shape of rows of a model."""
-        return self._shapes.get(mapper) or self._shapes.setdefault(mapper, Shape(mapper))
-
 
 _ANY: frozenset[str] = frozenset()
+
+
+@lru_cache(maxsize=1024)
+def _shape(mapper: Mapper[Any]) -> Shape:
+    """The shape of rows of a model; the same one each time, by which ``binding`` is found again."""
+    return Shape(mapper)
 
 
 def plain_function(default: CallableColumnDefault) -> Callable[[], Any] | None:
