@@ -1,7 +1,7 @@
 """The verbs that write."""
 
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence, Sized
+from contextlib import aclosing, nullcontext
 from functools import partial
 from typing import Any, Literal, TypeVar, overload
 
@@ -23,7 +23,7 @@ from repo.engine.conditions import (
 from repo.engine.directly import Direct
 from repo.engine.reach import Reach
 from repo.engine.rows import Intake
-from repo.engine.sources import Chunk, check_source, chunks
+from repo.engine.sources import CHUNK, Chunk, check_source, chunks
 from repo.engine.together import Together
 from repo.engine.writing import RowWrite
 from repo.errors import UsageError
@@ -230,7 +230,9 @@ class Writes(Reads[M]):
     ) -> int:
         """Store all of a source or nothing: how many."""
         check_source(self._mapper, source, intake.verb)
-        unit = self.scope.unit()
+        # Where each call is all or nothing by itself, one is enough for what it can take.
+        is_small = isinstance(source, Sized) and len(source) <= CHUNK
+        unit = nullcontext(self.scope) if is_small and self.scope.detaches else self.scope.unit()
         count = 0
         async with aclosing(chunks(source, intake, ahead=self.scope.dialect.one_writer)) as given:
             chunk = await anext(given, None)
