@@ -103,6 +103,19 @@ def leave(holder: Holder) -> None:
     _inside.set(tuple(inside()))
 
 
+async def wait(place: asyncio.Future[None], seconds: float | None) -> None:
+    """Stand in line, for so many seconds at most; None means for as long as it takes.
+
+    Raises:
+        TimeoutError: they are over.
+    """
+    if seconds is None:
+        await place
+        return
+    async with asyncio.timeout(seconds):
+        await place
+
+
 class Permits:
     """A number of permits, one for each connection of the pool.
 
@@ -157,8 +170,7 @@ class Permits:
             for other in list(self._holders):
                 if other.give_back is not None:
                     other.give_back()
-            async with asyncio.timeout(None if self.timeout is None else self.timeout - waited):
-                await place
+            await wait(place, None if self.timeout is None else self.timeout - waited)
         except BaseException as error:
             self._give_up(holder, place)
             if isinstance(error, TimeoutError):

@@ -137,7 +137,8 @@ class Connections:
 
     async def _lent(self, work: Callable[[Any], Awaitable[T]], connected: Callable[[int], None]) -> T:
         """Work with a connection for which there is a permit."""
-        self._refuse_misuse()
+        if self.closing:
+            self._refuse_misuse()
         connection = self._lender.at_hand() or await self._fetched()
         connected(self._numbered(connection.info))
         try:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from repo.dialects.base import TransactionOptions
-from repo.engine.admission import Holder
+from repo.engine.admission import Holder, wait
 from repo.errors import DatabaseLocked, PoolTimeout, translate
 
 MOMENT = 0.001
@@ -63,8 +63,7 @@ class Turn:
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._line.append((holder, place))
         try:
-            async with asyncio.timeout(min(self._limits(holder), default=None)):
-                await place
+            await wait(place, min(self._limits(holder), default=None))
         except BaseException as error:
             self._give_up(holder, place)
             if isinstance(error, TimeoutError):

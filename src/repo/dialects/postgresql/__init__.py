@@ -85,9 +85,9 @@ class PostgreSQL(Dialect):
     async def fetch(self, driver: Any, text: str, values: Sequence[Any], seconds: float | None) -> Sequence[Any]:
         try:
             if seconds is None or seconds == math.inf:
-                return cast(Sequence[Any], await driver.fetch(text, *values))
+                return cast("Sequence[Any]", await driver.fetch(text, *values))
             with limits.told(seconds):
-                return cast(Sequence[Any], await driver.fetch(text, *values, timeout=seconds))
+                return cast("Sequence[Any]", await driver.fetch(text, *values, timeout=seconds))
         except Exception as error:
             # The driver's word for a connection that is gone is that of a caller's mistake.
             if driver.is_closed() and getattr(error, "sqlstate", None) is None:

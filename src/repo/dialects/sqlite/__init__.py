@@ -104,9 +104,9 @@ class SQLite(Dialect):
     async def fetch(self, driver: Any, text: str, values: Sequence[Any], seconds: float | None) -> Sequence[Any]:
         try:
             if seconds is None or seconds == math.inf:
-                return cast(Sequence[Any], await driver.execute_fetchall(text, values))
+                return cast("Sequence[Any]", await driver.execute_fetchall(text, values))
             with limits.stopping(driver, seconds):
-                return cast(Sequence[Any], await driver.execute_fetchall(text, values))
+                return cast("Sequence[Any]", await driver.execute_fetchall(text, values))
         except sqlite3.OperationalError as error:
             if kind(error) == "SQLITE_BUSY":
                 await diagnose_locked(driver, error)
