@@ -4,7 +4,7 @@ import asyncio
 import copy
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar, TypeVarTuple, Unpack
@@ -19,7 +19,7 @@ from sqlalchemy.util import greenlet_spawn
 from repo.dialects.base import TransactionArguments, TransactionOptions, check_seconds
 from repo.engine import execution
 from repo.engine.admission import Holder, Permits, Stats, inside
-from repo.engine.border import committing
+from repo.engine.border import cross_commit
 from repo.engine.connections import Connections
 from repo.engine.directly import Direct, NotDirectly, Way
 from repo.engine.making import create, given
@@ -295,8 +295,10 @@ class Database(Scope):
             holder = Holder(call.verb, self._connections.permits, writes=writes, alone=self._alone)
             # A write that runs into a time-out must be rolled back, which takes a transaction.
             if call.direct is not None and (not writes or self._statement_timeout is None):
-                with suppress(NotDirectly):
+                try:
                     return await self._directly(holder, call, call.direct, trace)
+                except NotDirectly:
+                    pass
             async with self._connections.lease(holder) as connection:
                 trace.connected(self._connections.number(connection))
                 if writes:
@@ -314,17 +316,17 @@ class Database(Scope):
         async def work(driver: Any) -> T:
             return await direct.run(Way(self.dialect, driver, self._statement_timeout))
 
-        if holder.writes:
-            with committing(call.metadata):
-                return await self._connections.directly(holder, work, trace.connected)
         sent = time.monotonic()
         try:
             return await self._connections.directly(holder, work, trace.connected)
         except Exception as error:
+            if holder.writes:
+                cross_commit(error, call.metadata)
+                raise
             lost = isinstance(translate(error), ConnectionLost)
             if not lost or time.monotonic() - sent > DEAD or not call.repeatable():
                 raise
-        return await self._connections.directly(holder, work, trace.connected)
+        return await self._connections.directly(holder, work, trace.connected, again=True)
 
     def share(self, shareable: Shareable[T]) -> Awaitable[T]:
         return self._batches.share(self, shareable)
@@ -345,8 +347,8 @@ class Database(Scope):
     def _refuse_inside_transaction(self, verb: str, why: str = _BY_ITSELF) -> None:
         """Refuse a write that its caller takes for a part of a transaction."""
         pool = self._connections.permits
-        around = [holder for holder in inside() if holder.pool is pool and holder.writes and holder.nests]
-        if around and not self._alone:
+        around = () if self._alone else inside()
+        if around and any(holder.pool is pool and holder.writes and holder.nests for holder in around):
             raise UsageError(f"{verb} through the Database inside of a transaction {why}")
 
     async def _read(self, connection: AsyncConnection, call: Call[T], trace: Calling) -> T:

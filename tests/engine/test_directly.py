@@ -1,17 +1,19 @@
 """The short way: what takes it, what does not, how that is told, and what of SQLAlchemy's it rests on."""
 
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import event, func, inspect, select
+from sqlalchemy import event, func, inspect, select, text
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.orm import Session, selectinload
 
 from repo import Database, NotFound, Repository, UniqueViolation, gather
 from repo.dialects.postgresql import beginning
 from repo.engine import hydration
+from repo.engine.lending import _EVENTS, is_watched
 from repo.engine.plans import Plans, signature
 from repo.events import Event, LongWay
 from repo.testing import queries
@@ -212,6 +214,46 @@ async def test_who_listens_to_sqlalchemy_hears_everything(hooked: Database) -> N
     event.remove(hooked.engine.sync_engine, "before_cursor_execute", listen)
     await Users(hooked).get(1)
     assert len(heard) == 2
+
+
+@pytest.mark.parametrize("name", _EVENTS)
+async def test_a_global_listener_is_noticed_as_long_as_it_is_there(hooked: Database, name: str) -> None:
+    """Whatever an application wants to be told by all sessions, nothing goes the short way meanwhile."""
+
+    def listen(*_: Any) -> None: ...
+
+    assert not is_watched(hooked.engine)
+    event.listen(Session, name, listen)
+    try:
+        assert is_watched(hooked.engine)
+    finally:
+        event.remove(Session, name, listen)
+    assert not is_watched(hooked.engine)
+
+
+async def test_a_log_is_noticed_as_long_as_it_is_kept(hooked: Database) -> None:
+    """Who has SQLAlchemy log its statements gets all of them, from the moment on in which the level is changed."""
+    log = logging.getLogger("sqlalchemy.engine")
+    before = log.level
+    assert not is_watched(hooked.engine)
+    log.setLevel(logging.INFO)
+    try:
+        assert is_watched(hooked.engine)
+    finally:
+        log.setLevel(before)
+    assert not is_watched(hooked.engine)
+
+
+async def test_both_ways_share_a_connection(hooked: Database, url: str) -> None:
+    """A call on either way takes the connection that one on the other has just given back: there is no second one."""
+    made: list[object] = []
+    async with Database(url) as db:
+        event.listen(db.engine.sync_engine, "connect", lambda *_: made.append(_))
+        for _ in range(3):
+            await db.scalar(text("SELECT 1"))
+            assert await Users(db).exists()
+            assert await Users(db).get(1)
+    assert len(made) == 1
 
 
 async def test_a_global_listener_of_sessions_is_heard(hooked: Database) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import Executable, event, func, insert, make_url, select, text
 
 from repo import Database, gather
 from repo.dialects.postgresql import driver
+from repo.engine.lending import TURNS
 from repo.errors import ConnectionLost
 from tests.proxy import Proxy
 from tests.scopes.models import Account, Accounts
@@ -44,7 +45,7 @@ async def warm(db: Database) -> None:
 
 async def unused() -> None:
     """Let a moment pass in which nobody uses a connection, so that the pool has all of them back."""
-    for _ in range(3):
+    for _ in range(TURNS + 1):
         await asyncio.sleep(0)
 
 

@@ -10,7 +10,7 @@ one, too, the request that would complete the circle is refused at once.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -36,10 +36,18 @@ class Stats:
 class Holder:
     """What holds permits: a single call, or a scope inside of which more may be asked for."""
 
-    __slots__ = (
-        "alone", "asked", "children", "give_back", "nests", "open", "parent", "patience", "permits", "pool", "since",
-        "task", "what", "writes",
-    )  # fmt: skip
+    patience: float | None = None
+    """How many seconds it waits for its turn to write; None means for as long as it takes."""
+    asked: float | None = None
+    """When it began to stand in line for that turn, if it had to."""
+    parent: "Holder | None" = None
+    """The innermost scope that the asking code is inside of and that holds a permit: it cannot end before this one."""
+    children = 0
+    """How many requests made inside of it wait or hold permits."""
+    permits = 0
+    give_back: Callable[[], object] | None = None
+    """Called when others wait: gives back permits that the holder can do without now."""
+    open = True
 
     def __init__(
         self,
@@ -59,26 +67,16 @@ class Holder:
         """Whether code inside of it may ask for further connections."""
         self.writes = writes
         """Whether it needs the turn to write."""
-        self.patience: float | None = None
-        """How many seconds it waits for that turn; None means for as long as it takes."""
         self.alone = alone
         """Whether it knows nothing of the scopes that the asking code is inside of."""
-        self.parent: Holder | None = None
-        """The innermost of those scopes that holds a permit: it cannot end before this one."""
-        self.children = 0
-        """How many requests made inside of it wait or hold permits."""
-        self.permits = 0
-        self.give_back: Callable[[], object] | None = None
-        """Called when others wait: gives back permits that the holder can do without now."""
-        self.open = True
         self.since = time.monotonic()
-        self.asked: float | None = None
-        """When it began to stand in line for its turn to write, if it had to."""
 
     def find_parent(self) -> None:
         """Find out what it is inside of; before it holds a permit itself."""
-        around = [other for other in inside() if other.pool is self.pool and other.permits and other is not self]
-        self.parent = around[-1] if around and not self.alone else None
+        around = () if self.alone else inside()
+        self.parent = next(
+            (each for each in reversed(around) if each.pool is self.pool and each.permits and each is not self), None
+        )
 
     def __str__(self) -> str:
         name = self.task.get_name() if self.task else "?"
@@ -88,9 +86,10 @@ class Holder:
 _inside: ContextVar[tuple[Holder, ...]] = ContextVar("repo_inside", default=())
 
 
-def inside() -> list[Holder]:
+def inside() -> Sequence[Holder]:
     """The open scopes that the running code is inside of, the outermost first."""
-    return [holder for holder in _inside.get() if holder.open]
+    held = _inside.get()
+    return [holder for holder in held if holder.open] if held else held
 
 
 def enter(holder: Holder) -> None:
@@ -102,6 +101,19 @@ def leave(holder: Holder) -> None:
     """The holder has ended; tasks that were started inside know by its being closed."""
     holder.open = False
     _inside.set(tuple(inside()))
+
+
+async def wait(place: asyncio.Future[None], seconds: float | None) -> None:
+    """Stand in line, for so many seconds at most; None means for as long as it takes.
+
+    Raises:
+        TimeoutError: they are over.
+    """
+    if seconds is None:
+        await place
+        return
+    async with asyncio.timeout(seconds):
+        await place
 
 
 class Permits:
@@ -145,7 +157,7 @@ class Permits:
             PoolDeadlock: every permit is held by someone who waits for another.
             PoolTimeout: it took longer than the time-out.
         """
-        if self._admissible(holder) and not any(self._admissible(other) for other, _ in self._line):
+        if self._admissible(holder) and not (self._line and any(self._admissible(other) for other, _ in self._line)):
             self._ask(holder)
             self._grant(holder)
             return
@@ -158,8 +170,7 @@ class Permits:
             for other in list(self._holders):
                 if other.give_back is not None:
                     other.give_back()
-            async with asyncio.timeout(None if self.timeout is None else self.timeout - waited):
-                await place
+            await wait(place, None if self.timeout is None else self.timeout - waited)
         except BaseException as error:
             self._give_up(holder, place)
             if isinstance(error, TimeoutError):

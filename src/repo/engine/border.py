@@ -39,21 +39,33 @@ def cross(error: BaseException, about: About = None) -> None:
 
 @contextmanager
 def committing(about: About = None, *, read_only: bool = False) -> Iterator[None]:
-    """Translate what is raised by a COMMIT, of which a lost or late answer leaves the outcome open."""
+    """Translate what is raised by a COMMIT."""
     try:
-        with border(about):
-            yield
-    except (errors.ConnectionLost, OSError) as error:
-        late = isinstance(error, TimeoutError)
-        happened = "the server did not answer COMMIT in time" if late else "the connection broke during COMMIT"
-        code, cause = getattr(error, "code", None), error.__cause__ or error
-        if read_only:
-            raise errors.ConnectionLost(f"{happened} of a transaction that has only read", code=code) from cause
-        raise errors.CommitOutcomeUnknown(
-            f"{happened}, so whether the changes are stored is unknown: "
-            "read what they would have changed before you do it again",
-            code=code,
-        ) from cause
+        yield
+    except Exception as error:
+        cross_commit(error, about, read_only=read_only)
+        raise
+
+
+def cross_commit(error: Exception, about: About = None, *, read_only: bool = False) -> None:
+    """Raise what an error of a COMMIT means, of which a lost or late answer leaves the outcome open."""
+    meant = error
+    try:
+        cross(error, about)
+    except (errors.ConnectionLost, OSError) as translated:
+        meant = translated
+    if not isinstance(meant, errors.ConnectionLost | OSError):
+        return
+    late = isinstance(meant, TimeoutError)
+    happened = "the server did not answer COMMIT in time" if late else "the connection broke during COMMIT"
+    code, cause = getattr(meant, "code", None), meant.__cause__ or meant
+    if read_only:
+        raise errors.ConnectionLost(f"{happened} of a transaction that has only read", code=code) from cause
+    raise errors.CommitOutcomeUnknown(
+        f"{happened}, so whether the changes are stored is unknown: "
+        "read what they would have changed before you do it again",
+        code=code,
+    ) from cause
 
 
 @contextmanager

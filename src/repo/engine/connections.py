@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import PoolProxiedConnection
@@ -107,7 +107,12 @@ class Connections:
         return Plans(dialect, self.hooks) if self._plain and dialect.server_version_info is not None else None
 
     async def directly(
-        self, holder: Holder, work: Callable[[Any], Awaitable[T]], connected: Callable[[int], None]
+        self,
+        holder: Holder,
+        work: Callable[[Any], Awaitable[T]],
+        connected: Callable[[int], None],
+        *,
+        again: bool = False,
     ) -> T:
         """Do work with a connection of the driver's, as ``lease`` has one of SQLAlchemy's.
 
@@ -115,6 +120,7 @@ class Connections:
             holder: who asks.
             work: gets the driver's connection, and leaves it as it is.
             connected: is told the connection's number when the wait is over.
+            again: whether it met a dead connection before: those that are at hand may be dead, too.
         """
         self._refuse_misuse()
         start = time.monotonic()
@@ -123,17 +129,17 @@ class Connections:
             await self.permits.acquire(holder, waited=time.monotonic() - start)
             self._leases += 1
             try:
+                if again:
+                    self._lender.hand_over()
                 return await self._lent(work, connected)
             finally:
                 self._returned(holder)
 
     async def _lent(self, work: Callable[[Any], Awaitable[T]], connected: Callable[[int], None]) -> T:
         """Work with a connection for which there is a permit."""
-        self._refuse_misuse()
-        connection = self._lender.at_hand()
-        if connection is None:
-            with connecting(self.where):
-                connection = await _opened(self._lender.connect(), self._lender.hand_in)
+        if self.closing:
+            self._refuse_misuse()
+        connection = self._lender.at_hand() or await self._fetched()
         connected(self._numbered(connection.info))
         try:
             result = await work(connection.driver_connection)
@@ -149,6 +155,11 @@ class Connections:
             raise
         self._lender.give_back(connection)
         return result
+
+    async def _fetched(self) -> PoolProxiedConnection:
+        """A connection that the pool has, or opens."""
+        with connecting(self.where):
+            return await _opened(self._lender.connect(), self._lender.hand_in)
 
     def _returned(self, holder: Holder) -> None:
         """A connection and its permit are given back."""
@@ -167,6 +178,7 @@ class Connections:
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[AsyncConnection]:
         """A connection of the pool, which gets it back."""
+        self._lender.spare()
         with connecting(self.where):
             connection = await _opened(self.engine.connect(), AsyncConnection.close)
         self._lent_whole.add(connection)
@@ -210,18 +222,12 @@ class Connections:
         except Exception:
             await _throw_away(connection)
 
-    @asynccontextmanager
-    async def writing(self, holder: Holder) -> AsyncIterator[None]:
+    def writing(self, holder: Holder) -> AbstractAsyncContextManager[None]:
         """The turn to write, where the database lets only one connection write at a time."""
         if not holder.writes or not self.dialect.one_writer:
-            yield
-            return
+            return _NO_TURN
         self._refuse_self_deadlock(holder)
-        await self.turn.take(holder)
-        try:
-            yield
-        finally:
-            self.turn.give_back()
+        return self.turn.of(holder)
 
     async def begin(self, connection: AsyncConnection, options: TransactionOptions) -> None:
         """Begin a transaction; to write, by whoever has the turn to."""
@@ -282,7 +288,7 @@ class Connections:
         if self._leases:
             self._idle = asyncio.get_running_loop().create_future()
             await self._idle
-        self._lender.close()
+        self._lender.hand_over()
 
     def _refuse_misuse(self) -> None:
         """Refuse a call after the end, or on another event loop than the first."""
@@ -308,6 +314,9 @@ class Connections:
                 "transaction at a time can write here. Use that transaction, or one of its "
                 "savepoints; or open this one with read_only=True"
             )
+
+
+_NO_TURN: AbstractAsyncContextManager[None] = nullcontext()
 
 
 @asynccontextmanager

@@ -1,12 +1,11 @@
 """The pool's connections as the driver knows them, without those of SQLAlchemy around them.
 
 Who asks for one connection after the other gets the one that he gave back a moment ago: it goes to the
-pool only when nobody has wanted it for a turn of the event loop.
+pool only when nobody has wanted it for a few turns of the event loop.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterable
 
 from sqlalchemy import PoolProxiedConnection
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -25,19 +24,24 @@ def listeners(session: Session) -> int:
     return sum(len(getattr(session.dispatch, name)) for name in _EVENTS)
 
 
-_SESSION = Session()
+TURNS = 4
+"""Who asks again as soon as he has an answer, by reads that are done together, does so in the third turn."""
+
+_OF_ALL_SESSIONS = tuple(getattr(Session().dispatch, name) for name in _EVENTS)
+"""Who wants to be told by all of them, at any time: a session that nobody knows has no listeners of its own."""
 
 
 def is_watched(engine: AsyncEngine) -> bool:
     """Whether somebody wants SQLAlchemy to tell what it executes and writes: a listener, or a log."""
-    watched = engine.sync_engine.dispatch
+    sync = engine.sync_engine
+    watched = sync.dispatch
     return bool(
         watched.before_cursor_execute
         or watched.after_cursor_execute
         or watched.before_execute
         or watched.after_execute
-        or listeners(_SESSION)
-        or engine.sync_engine.logger.isEnabledFor(logging.INFO)
+        or any(_OF_ALL_SESSIONS)
+        or sync.logger.isEnabledFor(logging.INFO)
     )
 
 
@@ -46,19 +50,18 @@ class Lender:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._warm: list[PoolProxiedConnection] = []
-        """Given back in this turn of the loop."""
-        self._cooling: list[PoolProxiedConnection] = []
-        """Given back in the turn before."""
+        self._given: list[list[PoolProxiedConnection]] = [[] for _ in range(TURNS)]
+        """Those that were given back in this turn of the loop, those of the turn before, and so on."""
         self._timer: asyncio.Handle | None = None
         self.out: set[PoolProxiedConnection] = set()
         """All that are out of the pool, at hand or lent."""
 
     def at_hand(self) -> PoolProxiedConnection | None:
         """One that was given back a moment ago, if there is one."""
-        if self._warm:
-            return self._warm.pop()
-        return self._cooling.pop() if self._cooling else None
+        for given in self._given:
+            if given:
+                return given.pop()
+        return None
 
     async def connect(self) -> PoolProxiedConnection:
         """One of the pool; the loop has heard by then what its server has said while nobody used it."""
@@ -70,7 +73,7 @@ class Lender:
 
     def give_back(self, connection: PoolProxiedConnection) -> None:
         """Take one back that is as it was lent."""
-        self._warm.append(connection)
+        self._given[0].append(connection)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_soon(self._cool)
 
@@ -84,22 +87,30 @@ class Lender:
         self.out.discard(connection)
         await greenlet_spawn(connection.invalidate)
 
-    def close(self) -> None:
-        """Give all that are at hand back to the pool."""
-        self._let_go([*self._warm, *self._cooling])
-        self._warm, self._cooling = [], []
+    def spare(self) -> None:
+        """Let the pool have one that is at hand, for whoever asks it for one in another way."""
+        connection = self.at_hand()
+        if connection is not None:
+            self._let_go([connection])
+
+    def hand_over(self) -> None:
+        """Let the pool have all that are at hand."""
+        for given in self._given:
+            self._let_go(given)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _cool(self) -> None:
         """A turn of the loop is over."""
-        self._let_go(self._cooling)
-        self._cooling, self._warm = self._warm, []
-        self._timer = asyncio.get_running_loop().call_soon(self._cool) if self._cooling else None
+        oldest = self._given.pop()
+        self._let_go(oldest)
+        self._given.insert(0, oldest)
+        self._timer = asyncio.get_running_loop().call_soon(self._cool) if any(self._given) else None
 
-    def _let_go(self, connections: Iterable[PoolProxiedConnection]) -> None:
-        """Let the pool have some back, which takes no awaiting: there is nothing to be undone on them."""
-        for connection in connections:
+    def _let_go(self, connections: list[PoolProxiedConnection]) -> None:
+        """Let the pool have all of them back, which takes no awaiting: there is nothing to be undone on them."""
+        while connections:
+            connection = connections.pop()
             self.out.discard(connection)
             connection.close()

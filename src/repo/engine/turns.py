@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from repo.dialects.base import TransactionOptions
-from repo.engine.admission import Holder
+from repo.engine.admission import Holder, wait
 from repo.errors import DatabaseLocked, PoolTimeout, translate
 
 MOMENT = 0.001
@@ -44,6 +44,10 @@ class Turn:
         """How many wait in line."""
         return len(self._line)
 
+    def of(self, holder: Holder) -> "_Taken":
+        """A block for which the holder has the turn, after waiting for it; see ``take``."""
+        return _Taken(self, holder)
+
     async def take(self, holder: Holder) -> None:
         """Wait for the turn.
 
@@ -59,8 +63,7 @@ class Turn:
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._line.append((holder, place))
         try:
-            async with asyncio.timeout(min(self._limits(holder), default=None)):
-                await place
+            await wait(place, min(self._limits(holder), default=None))
         except BaseException as error:
             self._give_up(holder, place)
             if isinstance(error, TimeoutError):
@@ -145,6 +148,22 @@ class Turn:
             f"{holder.what} waited {self.timeout:g} s (pool_timeout) for {has}, and {self.waiting} more wait for it. "
             "Make transactions shorter, or raise pool_timeout"
         )
+
+
+class _Taken:
+    """The block."""
+
+    __slots__ = ("_holder", "_turn")
+
+    def __init__(self, turn: Turn, holder: Holder) -> None:
+        self._turn = turn
+        self._holder = holder
+
+    async def __aenter__(self) -> None:
+        await self._turn.take(self._holder)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._turn.give_back()
 
 
 def _cause(error: BaseException) -> BaseException:

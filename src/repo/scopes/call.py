@@ -4,9 +4,8 @@ import functools
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy.orm import Session
 
@@ -18,8 +17,7 @@ from repo.events import CallEnded, CallStarted, Hook, task_name
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
+class Call(NamedTuple, Generic[T]):
     """One piece of work that a scope is asked to do on one of its connections."""
 
     verb: str
@@ -91,9 +89,11 @@ class Calling:
             if error is not None:
                 cross(error, self._call.metadata)
         except BaseException as translated:
-            self._tell_end(translated)
+            error = translated
             raise
-        self._tell_end(error)
+        finally:
+            if self._hooks:
+                self._tell_end(error)
 
     def connected(self, number: int) -> None:
         """The wait is over; the work begins on this connection."""
@@ -105,20 +105,19 @@ class Calling:
 
     def _tell_end(self, error: BaseException | None) -> None:
         """Tell the hooks that the call ended."""
-        if self._hooks:
-            self._tell(
-                CallEnded(
-                    call=self._number,
-                    scope=self._scope,
-                    verb=self._call.verb,
-                    task=task_name(),
-                    connection=self.connection,
-                    started=self._started,
-                    connected=self._connected,
-                    at=time.perf_counter(),
-                    error=error,
-                )
+        self._tell(
+            CallEnded(
+                call=self._number,
+                scope=self._scope,
+                verb=self._call.verb,
+                task=task_name(),
+                connection=self.connection,
+                started=self._started,
+                connected=self._connected,
+                at=time.perf_counter(),
+                error=error,
             )
+        )
 
     def _tell(self, event: CallStarted | CallEnded) -> None:
         for hook in self._hooks:

@@ -83,10 +83,11 @@ class PostgreSQL(Dialect):
         return nullcontext() if begun else limits.limited(connection, seconds)
 
     async def fetch(self, driver: Any, text: str, values: Sequence[Any], seconds: float | None) -> Sequence[Any]:
-        limit = None if seconds == math.inf else seconds
         try:
-            with nullcontext() if limit is None else limits.told(limit):
-                return cast(Sequence[Any], await driver.fetch(text, *values, timeout=limit))
+            if seconds is None or seconds == math.inf:
+                return cast("Sequence[Any]", await driver.fetch(text, *values))
+            with limits.told(seconds):
+                return cast("Sequence[Any]", await driver.fetch(text, *values, timeout=seconds))
         except Exception as error:
             _refuse_closed(driver, error)
             raise

@@ -1,5 +1,6 @@
 """SQLite: one file, one writer at a time, any number of readers beside it (WAL)."""
 
+import asyncio
 import contextlib
 import math
 import sqlite3
@@ -28,6 +29,12 @@ BUSY_TIMEOUT = 10.0
 
 PIN_ATTEMPTS = 5
 """How often readers try to begin between two writes before writers are stopped for it."""
+
+MOMENT = 0.005
+"""Seconds between two attempts to stop a statement."""
+
+_INTERRUPTING: set[asyncio.Future[None]] = set()
+"""Kept from being collected as garbage."""
 
 _URL_ARGUMENTS = {"timeout", "cached_statements", "detect_types", "uri"}
 """Arguments of ``sqlite3.connect`` that leave alone what this module sets up."""
@@ -95,10 +102,11 @@ class SQLite(Dialect):
         return limits.limited(connection, seconds)
 
     async def fetch(self, driver: Any, text: str, values: Sequence[Any], seconds: float | None) -> Sequence[Any]:
-        limit = None if seconds == math.inf else seconds
         try:
-            with contextlib.nullcontext() if limit is None else limits.stopping(driver, limit):
-                return cast(Sequence[Any], await driver.execute_fetchall(text, values))
+            if seconds is None or seconds == math.inf:
+                return cast("Sequence[Any]", await driver.execute_fetchall(text, values))
+            with limits.stopping(driver, seconds):
+                return cast("Sequence[Any]", await driver.execute_fetchall(text, values))
         except sqlite3.OperationalError as error:
             if kind(error) == "SQLITE_BUSY":
                 await diagnose_locked(driver, error)
@@ -253,5 +261,15 @@ def _begin_implicitly(connection: Connection) -> None:
 
 def _interrupt(connection: Any, *_: Any) -> None:
     """Stop the statement of a connection that is thrown away; its thread would finish it first."""
-    with contextlib.suppress(Exception):
-        connection.run_async(lambda driver: driver.interrupt())
+    with contextlib.suppress(RuntimeError):  # there is no loop any more, and nobody who waits
+        interrupting = asyncio.get_running_loop().create_task(_stop(connection.driver_connection))
+        _INTERRUPTING.add(interrupting)
+        interrupting.add_done_callback(_INTERRUPTING.discard)
+
+
+async def _stop(driver: Any) -> None:
+    """Interrupt a connection until it is closed: its thread may begin the statement only now, which undoes that."""
+    with contextlib.suppress(ValueError):  # it is closed
+        while True:
+            await driver.interrupt()
+            await asyncio.sleep(MOMENT)
