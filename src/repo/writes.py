@@ -230,9 +230,9 @@ class Writes(Reads[M]):
     ) -> int:
         """Store all of a source or nothing: how many."""
         check_source(self._mapper, source, intake.verb)
-        # Where each call is all or nothing by itself, one is enough for what it can take.
-        is_small = isinstance(source, Sized) and len(source) <= CHUNK
-        unit = nullcontext(self.scope) if is_small and self.scope.detaches else self.scope.unit()
+        # Where each call is all or nothing by itself, one is enough for what it takes; nothing can fail after it.
+        is_one_call = isinstance(source, Sized) and len(source) <= CHUNK and progress is None
+        unit = nullcontext(self.scope) if is_one_call and self.scope.detaches else self.scope.unit()
         count = 0
         async with aclosing(chunks(source, intake, ahead=self.scope.dialect.one_writer)) as given:
             chunk = await anext(given, None)

@@ -108,9 +108,10 @@ async def test_a_write_through_the_wrong_scope(db: Database, accounts: Accounts)
         async with db.transaction() as tx:
             await Accounts(tx).count()
             await accounts.add(Account(owner="Ada"))
-    with pytest.raises(UsageError, match="several statements"):
-        async with db.transaction():
-            await accounts.add_many([{"owner": "Ada"}])
+    for source, what in (([{"owner": "Ada"}], "add_many"), (iter([{"owner": "Ada"}]), "a write of several statements")):
+        with pytest.raises(UsageError, match=f"{what} through the Database"):
+            async with db.transaction():
+                await accounts.add_many(source)
     async with db.transaction():
         task = asyncio.create_task(accounts.add(Account(owner="Ada")))
         with pytest.raises(UsageError):

@@ -120,7 +120,7 @@ class Connections:
             holder: who asks.
             work: gets the driver's connection, and leaves it as it is.
             connected: is told the connection's number when the wait is over.
-            again: whether it met a dead connection before: those that are at hand may be dead, too.
+            again: whether it met a dead connection before: others may be dead, too.
         """
         self._refuse_misuse()
         start = time.monotonic()
@@ -130,7 +130,7 @@ class Connections:
             self._leases += 1
             try:
                 if again:
-                    self._lender.hand_over()
+                    self._lender.doubt()
                 return await self._lent(work, connected)
             finally:
                 self._returned(holder)

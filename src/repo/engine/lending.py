@@ -6,11 +6,20 @@ pool only when nobody has wanted it for a few turns of the event loop.
 
 import asyncio
 import logging
+import time
+from typing import Any
 
-from sqlalchemy import PoolProxiedConnection
+from sqlalchemy import PoolProxiedConnection, event
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util import greenlet_spawn
+
+TURNS = 4
+"""Who asks again as soon as he has an answer, by reads that are done together, does so in the third turn."""
+
+_MADE = "repo.made"
 
 _EVENTS = (
     *("do_orm_execute", "before_flush", "after_flush", "after_flush_postexec", "before_attach", "after_attach"),
@@ -23,9 +32,6 @@ def listeners(session: Session) -> int:
     """How many want to be told by a session, or by all of them."""
     return sum(len(getattr(session.dispatch, name)) for name in _EVENTS)
 
-
-TURNS = 4
-"""Who asks again as soon as he has an answer, by reads that are done together, does so in the third turn."""
 
 _OF_ALL_SESSIONS = tuple(getattr(Session().dispatch, name) for name in _EVENTS)
 """Who wants to be told by all of them, at any time: a session that nobody knows has no listeners of its own."""
@@ -53,6 +59,8 @@ class Lender:
         self._given: list[list[PoolProxiedConnection]] = [[] for _ in range(TURNS)]
         """Those that were given back in this turn of the loop, those of the turn before, and so on."""
         self._timer: asyncio.Handle | None = None
+        self._doubted: float | None = None
+        """Since when older connections are not trusted any more."""
         self.out: set[PoolProxiedConnection] = set()
         """All that are out of the pool, at hand or lent."""
 
@@ -93,6 +101,14 @@ class Lender:
         if connection is not None:
             self._let_go([connection])
 
+    def doubt(self) -> None:
+        """Have the pool replace all that were made before now: one has proved to be dead, and others may be dying."""
+        self.hand_over()
+        if self._doubted is None:
+            event.listen(self._engine.sync_engine, "connect", _made)
+            event.listen(self._engine.sync_engine, "checkout", self._refuse_old)
+        self._doubted = time.monotonic()
+
     def hand_over(self) -> None:
         """Let the pool have all that are at hand."""
         for given in self._given:
@@ -100,6 +116,11 @@ class Lender:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _refuse_old(self, _: Any, record: ConnectionPoolEntry, __: Any) -> None:
+        """Have the pool make another in place of one that is not trusted."""
+        if self._doubted is not None and record.info.get(_MADE, 0.0) < self._doubted:
+            raise DisconnectionError("another connection of the same time has proved to be dead")
 
     def _cool(self) -> None:
         """A turn of the loop is over."""
@@ -114,3 +135,8 @@ class Lender:
             connection = connections.pop()
             self.out.discard(connection)
             connection.close()
+
+
+def _made(_: Any, record: ConnectionPoolEntry) -> None:
+    """A connection was made."""
+    record.info[_MADE] = time.monotonic()
