@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
-from sqlalchemy import Select, and_, inspect, select
+from sqlalchemy import Select, and_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm.attributes import instance_state
 
 from repo.engine import execution, loading, versions
 from repo.engine.conditions import Condition, check_columns, conditions, mapper_of, metadata_of
@@ -183,7 +184,7 @@ class Bound(Generic[M]):
     def _check_stored(self, entity: Any) -> None:
         """Refuse what is no entity of the model, or was never stored."""
         self._check_model(entity)
-        if inspect(entity).key is None:
+        if instance_state(entity).key is None:
             raise UsageError(f"this {self.model.__name__} was never stored; use add()")
 
     def _check_model(self, entity: Any) -> None:

@@ -293,10 +293,11 @@ class Database(Scope):
             if writes:
                 self._refuse_inside_transaction(call.verb)
             holder = Holder(call.verb, self._connections.permits, writes=writes, alone=self._alone)
+            direct = self._connections.unwatched(call.direct)
             # A write that runs into a time-out must be rolled back, which takes a transaction.
-            if call.direct is not None and (not writes or self._statement_timeout is None):
+            if direct is not None and (not writes or self._statement_timeout is None):
                 try:
-                    return await self._directly(holder, call, call.direct, trace)
+                    return await self._directly(holder, call, direct, trace)
                 except NotDirectly:
                     pass
             async with self._connections.lease(holder) as connection:

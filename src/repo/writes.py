@@ -5,8 +5,9 @@ from contextlib import aclosing, nullcontext
 from functools import partial
 from typing import Any, Literal, TypeVar, overload
 
-from sqlalchemy import ColumnElement, inspect
+from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import instance_state
 
 from repo.bound import M
 from repo.engine import bulk, changes, storing, versions
@@ -49,7 +50,7 @@ class Writes(Reads[M]):
             UsageError: it is stored already; ``update`` is for that.
         """
         self._check_model(entity)
-        if inspect(entity).key is not None:
+        if instance_state(entity).key is not None:
             raise UsageError(f"this {self.model.__name__} is stored already; use update()")
         stored: M = await self._write_row("add", storing.add(self.scope.plans, self._reach(), entity))
         return stored

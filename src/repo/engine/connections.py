@@ -96,10 +96,14 @@ class Connections:
 
     @property
     def plans(self) -> Plans | None:
-        """What goes the short way; None where nothing can: SQLAlchemy would not tell those who listen to it."""
+        """What can go the short way; None where nothing can."""
         if self._plans is None:
             self._plans = self._first_plans()
-        return None if self._plans is None or is_watched(self.engine) else self._plans
+        return self._plans
+
+    def unwatched(self, direct: T | None) -> T | None:
+        """The short way; None as long as somebody wants SQLAlchemy to tell what it does, which goes the long one."""
+        return None if direct is None or is_watched(self.engine) else direct
 
     def _first_plans(self) -> Plans | None:
         """Plans for an engine as we make them, of which SQLAlchemy knows by now what its database can do."""

@@ -146,8 +146,8 @@ class Change(_OfEntity):
             raise NotDirectly
         if expected is not versions.ANY and versions.held(self._entity) != expected:
             raise NotDirectly
-        session, key = state.session, mapper.identity_key_from_primary_key(state.identity or ())
-        if session is not own and (session is not None or own is None or own.identity_map.get(key) is not None):
+        session = state.session
+        if session is not own and (session is not None or own is None or _has_another(own, state)):
             raise NotDirectly
         kept = None if own is None else originals_of(own).keep(self._entity, outside=session is not own)
         before = kept or entities.Before(state)
@@ -187,10 +187,14 @@ class Change(_OfEntity):
             return self._settle({})
         if row is None:
             raise NotDirectly
-        returned = dict(zip(self._returned, row, strict=False))
-        for name in key_names(self._reach.own.mapper):
-            del returned[name]
-        return self._settle(self._new | returned)
+        keys = len(key_names(self._reach.own.mapper))
+        made = zip(self._returned[keys:], row[keys:], strict=False)
+        return self._settle({**self._new, **dict(made)} if len(self._returned) > keys else self._new)
+
+
+def _has_another(own: Session, state: InstanceState[Any]) -> bool:
+    """Whether a session has another entity for the same row."""
+    return state.key is not None and own.identity_map.get(state.key) is not None
 
 
 def _changes(state: InstanceState[Any]) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from weakref import WeakSet
 
-from sqlalchemy import event, inspect
+from sqlalchemy import event
 from sqlalchemy.orm import InstanceState, Mapper, Session
+from sqlalchemy.orm.attributes import instance_state
 
 from repo.engine import versions
 from repo.errors import UsageError
@@ -59,10 +60,10 @@ class FlushGuard:
     def begin(self, entities: Iterable[Any]) -> None:
         """A flush begins: note what it writes, and have changes of that reported."""
         self._task = asyncio.current_task()
-        self._states = {inspect(entity) for entity in entities}
-        for state in self._states:
-            if state.mapper not in _watched:
-                _watch(state.mapper)
+        self._states = {*map(instance_state, entities)}
+        for mapper in {state.mapper for state in self._states}:
+            if mapper not in _watched:
+                _watch(mapper)
         if self._states:
             _running[self._session.hash_key] = self
 

@@ -25,6 +25,7 @@ ANY: Any = object()
 _TABLE = re.compile(r"on table '(?P<name>.+?)' expected")
 
 
+@lru_cache(maxsize=1024)
 def attribute(mapper: Mapper[Any]) -> str | None:
     """The attribute that has the version, if the model has one."""
     column = mapper.version_id_col

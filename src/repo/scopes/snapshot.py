@@ -138,10 +138,11 @@ class Snapshot(Scope):
                 raise ReadOnlyScope(f"{call.verb}: a snapshot only reads; write through the Database or a transaction")
             async with self._borrow(call.verb, only) as pinned:
                 trace.connected(pinned.number)
-                driver = await self._connections.driver(pinned.connection) if call.direct is not None else None
-                if call.direct is not None and driver is not None:
+                direct = self._connections.unwatched(call.direct)
+                driver = await self._connections.driver(pinned.connection) if direct is not None else None
+                if direct is not None and driver is not None:
                     with suppress(NotDirectly):
-                        return await call.direct.run(Way(self.dialect, driver, self._seconds))
+                        return await direct.run(Way(self.dialect, driver, self._seconds))
                 return await pinned.connection.run_sync(self._limited, work)
 
     def _limited(self, connection: Connection, work: Callable[[Connection], T]) -> T:

@@ -144,9 +144,10 @@ class Transaction(Scope):
             async with self._queue.turn(call.verb) as level, self._failing(level, call.metadata):
                 await self._connect()
                 trace.connected(self._number)
-                if call.direct is not None and self._nothing_pending(call.direct.entities):
+                direct = self._connections.unwatched(call.direct)
+                if direct is not None and self._nothing_pending(direct.entities):
                     with suppress(NotDirectly):
-                        return await self._directly(call.direct)
+                        return await self._directly(direct)
                 return await self._run(call.work)
 
     def share(self, shareable: Shareable[T]) -> Awaitable[T]:
