@@ -61,7 +61,8 @@ class _OfEntity(ByKey[Any]):
         changed = {name: value for name, value in state.dict.items() if sent.get(name, _NOTHING) is not value}
         state.dict.update(values)
         if state.key is None:
-            state.key = state.mapper.identity_key_from_instance(entity)
+            mapper = state.mapper
+            state.key = mapper.identity_key_from_primary_key(tuple(state.dict[name] for name in key_names(mapper)))
         state._commit_all(state.dict, None if own is None else own.identity_map)
         if own is not None:
             if not own.identity_map.contains_state(state):
