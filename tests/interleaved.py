@@ -1,5 +1,6 @@
-"""What happens in between two statements of one call."""
+"""What happens in between two statements of one call, or two calls."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,6 +9,7 @@ from sqlalchemy import event
 from sqlalchemy.util import await_only
 
 from repo import Database
+from repo.engine.lending import TURNS
 
 
 @contextmanager
@@ -25,3 +27,9 @@ def before(db: Database, *steps: tuple[str, Callable[[], Any]]) -> Iterator[None
     finally:
         event.remove(db.engine.sync_engine, "before_cursor_execute", step)
     assert pending == []
+
+
+async def unused() -> None:
+    """Let a moment pass in which nobody uses a connection, so that the pool has all of them back."""
+    for _ in range(TURNS + 1):
+        await asyncio.sleep(0)

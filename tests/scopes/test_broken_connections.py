@@ -8,8 +8,8 @@ from sqlalchemy import Executable, event, func, insert, make_url, select, text
 
 from repo import Database, gather
 from repo.dialects.postgresql import driver
-from repo.engine.lending import TURNS
 from repo.errors import ConnectionLost
+from tests.interleaved import unused
 from tests.proxy import Proxy
 from tests.scopes.models import Account, Accounts
 
@@ -41,12 +41,6 @@ async def warm(db: Database) -> None:
     for read in READS.values():
         for _ in range(2):  # by SQLAlchemy, which looks what the columns are called, and by the driver itself
             await gather(*(read(db.independent()) for _ in range(3)))
-
-
-async def unused() -> None:
-    """Let a moment pass in which nobody uses a connection, so that the pool has all of them back."""
-    for _ in range(TURNS + 1):
-        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("read", READS)

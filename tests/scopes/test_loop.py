@@ -47,6 +47,17 @@ def test_a_loop_that_does_not_tell_may_have_more() -> None:
     assert has_more_to_run(silent)
 
 
+def test_tasks_that_begin_at_once_may_be_followed() -> None:
+    """Where tasks are made in a way of somebody's own, those that follow may not be ready yet."""
+
+    async def look() -> bool:
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(lambda loop, coroutine, **options: asyncio.Task(coroutine, loop=loop, **options))
+        return has_more_to_run(loop)
+
+    assert asyncio.run(look())
+
+
 @pytest.mark.parametrize("kind", ["database", "transaction", "session"])
 async def test_a_lone_get_waits_for_nobody(bank: Database, kind: str) -> None:
     """A get that nobody can join begins at once; one that others can join waits for one turn of the loop."""
