@@ -5,6 +5,7 @@ Functions here that take a ``Session`` run inside SQLAlchemy's greenlet.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Any
 
 from sqlalchemy import BindParameter, Column, ColumnElement, and_, literal, or_, select, true
@@ -16,10 +17,10 @@ from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefa
 from repo.dialects.base import Dialect
 from repo.engine import changes, generated, hydration, versions
 from repo.engine.conditions import among, by_identity, check_columns, in_parts, key_names, name_of, stored
-from repo.engine.directly import Direct, NotDirectly, Statement, Way
+from repo.engine.directly import Direct, NotDirectly, Statement, Way, prepared
 from repo.engine.entities import early
 from repo.engine.execution import whole
-from repo.engine.plans import Plans, signature
+from repo.engine.plans import Plans
 from repo.engine.reach import Reach
 from repo.engine.rows import AS_THEY_ARE, Group, Intake, Shape, plain_function
 from repo.engine.rules import among_keys, has_subquery
@@ -122,19 +123,25 @@ def _update(mapper: Mapper[Any], update: Any) -> list[str] | None:
     return names
 
 
-def statement(how: Upsert, group: Group, *, finds: bool, into: Any = None) -> Any:
-    """INSERT ... ON CONFLICT for the rows of a group, into a table or, by default, into the model.
+def statement(how: Upsert, group: Group, *, finds: bool) -> Any:
+    """INSERT ... ON CONFLICT for the rows of a group.
 
     With ``finds``, a row that is there comes back also if nothing of it changes: RETURNING gives only
     what was written, so it is written as it is.
     """
-    insert = how.dialect.insert(group.shape.mapper.class_ if into is None else into)
+    insert = how.dialect.insert(group.shape.mapper.class_)
+    return _or_else(how, insert, _changes(how, group, insert), how.reached(group.shape), finds=finds)
+
+
+def _or_else(
+    how: Upsert, insert: Any, new: Mapping[Column[Any], Any], reached: ColumnElement[bool] | None, *, finds: bool
+) -> Any:
+    """The INSERT, with what becomes of a row that is there."""
     conflict = {"index_elements": how.key.elements, "index_where": how.key.where}
-    new = _changes(how, group, insert)
     if not new and not finds:
         return insert.on_conflict_do_nothing(**conflict)
     same = {column: column for column in how.key.columns[:1]}
-    return insert.on_conflict_do_update(**conflict, set_=new or same, where=how.reached(group.shape))
+    return insert.on_conflict_do_update(**conflict, set_=new or same, where=reached)
 
 
 def _changes(how: Upsert, group: Group, insert: Any) -> dict[Column[Any], Any]:
@@ -197,20 +204,22 @@ def short(plans: Plans | None, how: Upsert, group: Group) -> Direct[Any] | None:
         row |= versions.after(mapper, None)
     except Exception:
         return None  # a function of the model's has failed, which the long way will tell
-    columns = group.shape.names
-    values = {columns[name]: literal(value, columns[name].type) for name, value in row.items()}
-    storing = statement(how, group, finds=True, into=mapper.local_table).values(values)
-    storing = storing.returning(*hydration.columns(mapper))
-    signed = signature(storing)
-    if signed is None:
-        return None
-    plan = plans.get(("upsert", signed.key), mapper.class_, lambda: plans.plan(storing, signed.parameters))
-    if plan is None:
-        return None
-    try:
-        return _Store(Statement(plan, signed.values), how)
-    except Exception:
-        return None  # a type does not take a value, which the long way will tell
+    columns = [group.shape.names[name] for name in row]
+    insert = how.dialect.insert(mapper.local_table)
+    new, reached = _changes(how, group, insert), how.reached(group.shape)
+
+    def build(parameters: Sequence[Any]) -> Any:
+        storing = _or_else(how, insert, new, reached, finds=True)
+        return storing.values(dict(zip(columns, parameters, strict=True))).returning(*hydration.columns(mapper))
+
+    # SQLAlchemy 2.0 knows no shape of ON CONFLICT, so that of its parts has to do.
+    is_given = [getattr(each, "table", None) is not insert.excluded for each in new.values()]
+    given = compress(new.values(), is_given)
+    where = [each for each in (how.key.where, reached) if each is not None]
+    shape = ("upsert", tuple(row), tuple(new), tuple(is_given), len(where), how.key.where is None)
+    further = list(zip((column.type for column in columns), row.values(), strict=True))
+    statement = prepared(plans, mapper, shape, build, parts=[*given, *where, *how.key.elements], further=further)
+    return None if statement is None else _Store(statement, how)
 
 
 class _Store(Direct[Any]):
