@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, cast
 
+from sqlalchemy.orm import Session
+
 from repo.bound import M
 from repo.engine import upserting
 from repo.writes import Source, Writes
@@ -37,11 +39,14 @@ class Upserts(Writes[M]):
         self._check_model(entity)
         how = upserting.plan(self._reach(), self.scope.dialect, on, update)
         group = how.intake().group(entity)
-        direct = upserting.short(self.scope.plans, how, group)
-        statement = upserting.statement(how, group, finds=True)
-        stored: M = await self._write(
-            "upsert", how.reach, lambda own: upserting.store(own, how, group, statement), direct
-        )
+        direct = None if self.scope.keeps_locks else upserting.short(self.scope.plans, how, group)
+        statement = None if direct is not None else upserting.statement(how, group, finds=True)
+
+        def work(own: Session) -> Any:
+            long = upserting.statement(how, group, finds=True) if statement is None else statement
+            return upserting.store(own, how, group, long)
+
+        stored: M = await self._write("upsert", how.reach, work, direct)
         return stored
 
     async def upsert_many(

@@ -1,16 +1,15 @@
 """The verbs that write."""
 
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence, Sized
-from contextlib import aclosing, nullcontext
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from functools import partial
 from typing import Any, Literal, TypeVar, overload
 
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
-from sqlalchemy.orm.attributes import instance_state
 
 from repo.bound import M
-from repo.engine import bulk, changes, storing, versions
+from repo.engine import bulk, changes, entities, storing, versions
 from repo.engine.border import About
 from repo.engine.conditions import (
     Condition,
@@ -31,6 +30,7 @@ from repo.errors import UsageError
 from repo.reads import Reads
 from repo.scopes.batching import Shareable
 from repo.scopes.call import Call
+from repo.scopes.scope import Scope
 
 T = TypeVar("T")
 
@@ -50,8 +50,7 @@ class Writes(Reads[M]):
             UsageError: it is stored already; ``update`` is for that.
         """
         self._check_model(entity)
-        if instance_state(entity).key is not None:
-            raise UsageError(f"this {self.model.__name__} is stored already; use update()")
+        entities.refuse_stored(entity)
         stored: M = await self._write_row("add", storing.add(self.scope.plans, self._reach(), entity))
         return stored
 
@@ -231,9 +230,12 @@ class Writes(Reads[M]):
     ) -> int:
         """Store all of a source or nothing: how many."""
         check_source(self._mapper, source, intake.verb)
+        unit: AbstractAsyncContextManager[Scope] = nullcontext(self.scope)
         # Where each call is all or nothing by itself, one is enough for what it takes; nothing can fail after it.
-        is_one_call = isinstance(source, Sized) and len(source) <= CHUNK and progress is None
-        unit = nullcontext(self.scope) if is_one_call and self.scope.detaches else self.scope.unit()
+        if self.scope.detaches and isinstance(source, list | tuple) and len(source) <= CHUNK and progress is None:
+            source = tuple(source)  # which does not grow meanwhile
+        else:
+            unit = self.scope.unit()
         count = 0
         async with aclosing(chunks(source, intake, ahead=self.scope.dialect.one_writer)) as given:
             chunk = await anext(given, None)

@@ -6,15 +6,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import event, func, inspect, select, text
+from sqlalchemy import event, func, insert, inspect, select, text, update
 from sqlalchemy.engine.default import DefaultDialect
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, selectinload
 
 from repo import Database, NotFound, Repository, UniqueViolation, gather
 from repo.dialects.postgresql import beginning
 from repo.engine import hydration
 from repo.engine.lending import _EVENTS, is_watched
-from repo.engine.plans import Plans, signature
+from repo.engine.plans import Plan, Plans, signature
 from repo.events import Event, LongWay
 from repo.testing import queries
 from tests.models import Document, Documents, Order, Stamped, User, Users, opened, stocked
@@ -155,6 +155,49 @@ async def test_writes_of_one_row_go_the_short_way(hooked: Database, told: list[L
         assert (found.name, found.age, found.nickname) == ("Edsger", 70, "E")
     assert executed == []
     assert told == []
+
+
+class Own(DeclarativeBase):
+    """A base of its own."""
+
+
+class Touched(Own):
+    """What it gets at each change is made by Python, or is always the same."""
+
+    __tablename__ = "touched"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    made: Mapped[int | None] = mapped_column(onupdate=lambda: 99)
+    same: Mapped[int | None] = mapped_column(onupdate=42)
+
+
+class TouchedRows(Repository[Touched]): ...
+
+
+@pytest.mark.parametrize("kind", ["database", "transaction"])
+async def test_what_a_change_makes_is_written(db: Database, kind: str) -> None:
+    """``onupdate=`` holds for a change by key as for one of an entity, and what is given wins."""
+    await db.create_all(Own.metadata)
+    one, two = await TouchedRows(db).add_many([{"name": "a"}, {"name": "b"}], returning=True)
+    async with opened(db, kind) as scope:
+        rows = TouchedRows(scope)
+        changed = [
+            await rows.update(one.id, name="c"),
+            await rows.update(two, name="d"),
+            *await gather(rows.update(one.id, same=1), rows.update(two.id, name="e")),
+        ]
+    assert [(each.made, each.same) for each in changed[1:]] == [(99, 42), (99, 1), (99, 42)]
+    assert [(each.name, each.made, each.same) for each in await TouchedRows(db).all()] == [
+        ("c", 99, 1),
+        ("e", 99, 42),
+    ]
+
+
+async def test_a_plan_makes_no_value(hooked: Database) -> None:
+    """There is no plan for a statement of which SQLAlchemy makes values each time that it is executed."""
+    plans = Plans(hooked.engine.dialect, ())
+    assert isinstance(plans.plan(update(Touched).values(name="x"), []), str)
+    assert isinstance(plans.plan(insert(Touched).values(name="x"), []), Plan)
 
 
 async def test_an_upsert_through_the_database_goes_the_short_way(hooked: Database, told: list[LongWay]) -> None:

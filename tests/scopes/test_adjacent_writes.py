@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from repo import (
     Database,
@@ -18,6 +19,7 @@ from repo import (
     UsageError,
     gather,
 )
+from repo.errors import InvalidValue
 from repo.events import CallEnded, Event
 from repo.testing import queries
 from tests.scopes.models import Account, Accounts, Base, Entries, Entry
@@ -60,7 +62,7 @@ def words(sent: list[str], db: Database) -> list[str]:
 
 
 def account(n: int, **values: Any) -> Account:
-    return Account(owner=f"new {n}", **values)
+    return Account(**{"owner": f"new {n}", **values})
 
 
 async def test_writes_of_one_turn_are_one_trip(tx: Transaction, bank: Database) -> None:
@@ -122,10 +124,12 @@ async def test_a_row_is_written_in_call_order(tx: Transaction) -> None:
 
 
 async def test_the_same_new_entity_is_stored_once(tx: Transaction) -> None:
-    """Added twice at once, an entity is one row."""
+    """Added twice at once, an entity is one row, and the second is told."""
     new = account(1)
-    results = await gather(*(Accounts(tx).add(new) for _ in range(2)), Accounts(tx).add(account(2)))
-    assert (results[0] is new, results[1] is new) == (True, True)
+    results = await asyncio.gather(
+        *(Accounts(tx).add(new) for _ in range(2)), Accounts(tx).add(account(2)), return_exceptions=True
+    )
+    assert [type(each) for each in results] == [Account, UsageError, Account]
     assert await Accounts(tx).count(Account.id > 100) == 2
 
 
@@ -293,3 +297,57 @@ async def test_many_are_split(tx: Transaction, bank: Database) -> None:
     assert [each.owner for each in added] == [f"new {n}" for n in range(2_500)]
     assert [each.id for each in added] == list(range(101, 2_601))
     assert bank.stats.queries - before == 3
+
+
+async def test_who_is_out_of_reach_is_alone_with_it(bank: Database) -> None:
+    """An entity that a repository does not reach is its caller's `NotFound`; the others are written."""
+    for pending in (False, True):
+        async with bank.transaction() as tx:
+            some = await Accounts(tx).get_many([10, 15, 20])
+            if pending:
+                tx.session.add(Account(owner="pending"))
+            results = await asyncio.gather(
+                *(Rich(tx).update(each, owner=f"{pending} {each.id}") for each in some), return_exceptions=True
+            )
+        assert [type(each) for each in results] == [Account, NotFound, Account]
+        found = await Accounts(bank).get_many([10, 15, 20])
+        assert [each.owner for each in found] == [f"{pending} 10", "owner 15", f"{pending} 20"]
+
+
+async def test_a_row_takes_the_place_of_one_that_is_gone(tx: Transaction) -> None:
+    """A new entity with the key of one that the session still has is stored, and takes its place."""
+    old = await Entries(tx).get_one(1)
+    await tx.execute(text("DELETE FROM scope_entries WHERE id < 3"))
+    new = [Entry(id=n, account_id=n, amount=n) for n in (1, 2)]
+    assert list(await gather(*map(Entries(tx).add, new))) == new
+    assert await Entries(tx).get_one(1) is new[0]
+    assert old not in tx.session
+
+
+@pytest.mark.parametrize("verb", ["add", "update"])
+async def test_a_value_that_cannot_be_sent(bank: Database, verb: str) -> None:
+    """It is `InvalidValue` for all, and fails the transaction, as it is and does alone."""
+
+    async def write(accounts: Accounts, value: int) -> Account:
+        new = account(1, balance=value)
+        return await (accounts.add(new) if verb == "add" else accounts.update(1, balance=value))
+
+    for values in ([1 << 70], [1, 1 << 70]):
+        with pytest.raises(TransactionFailed):
+            async with bank.transaction() as tx:
+                results = await asyncio.gather(
+                    *(write(Accounts(tx), value) for value in values), return_exceptions=True
+                )
+                assert isinstance(results[-1], InvalidValue)
+    assert await Accounts(bank).count(Account.balance == 1) == 1
+
+
+async def test_a_large_batch_can_be_cancelled(bank: Database) -> None:
+    """However much is on its way: a time-out ends it, and nothing is left behind."""
+    for number in range(12):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.004 * number), bank.transaction() as tx:
+                await gather(*(Accounts(tx).add(account(n, owner=f"{n}{'x' * 4000}")) for n in range(1000)))
+                await tx.rollback()
+        assert bank.stats.checked_out == 0
+    assert await Accounts(bank).count() == 100

@@ -38,7 +38,7 @@ class Counts:
         self.queries = 0
         """Calls that have had a connection."""
         self.batches = 0
-        """How many of them were several reads by key."""
+        """How many of them were made for several callers."""
 
 
 class Connections:

@@ -94,6 +94,12 @@ class Before:
             adapter.invalidated = False
 
 
+def refuse_stored(entity: Any) -> None:
+    """Refuse an entity that is not new."""
+    if inspect(entity).key is not None:
+        raise UsageError(f"this {type(entity).__name__} is stored already; use update()")
+
+
 def insert(own: Session, reach: Reach, entity: Any) -> Unharmed:
     """Store a new entity, and what is new on its relationships."""
     with Unharmed(own, entity) as before:

@@ -1,6 +1,6 @@
 """The statements that write an entity's row, and what they do to the entity."""
 
-from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +15,7 @@ from repo.engine.originals import originals_of
 from repo.engine.plans import Plans
 from repo.engine.reach import Reach
 from repo.engine.rows import Shape
-from repo.engine.writing import Built, ByKey, is_clause, table_of
+from repo.engine.writing import Built, ByKey, generated_values, is_clause, table_of
 
 _NOTHING: Any = object()
 
@@ -84,6 +84,7 @@ class Add(_OfEntity):
         super().__init__(plans, reach, entity, id(entity))
 
     def _by(self, own: Session) -> Any:
+        entities.refuse_stored(self._entity)  # by another call, since this one was made
         self._unharmed = entities.insert(own, self._reach, self._entity)
         return self._entity
 
@@ -107,7 +108,7 @@ class Add(_OfEntity):
         if any(map(is_clause, self._new.values())) or (given is not state.dict and mapper.validators):
             raise NotDirectly
         self._new |= versions.after(mapper, None)
-        self._new |= _generated(generated.defaults(mapper), self._new)
+        self._new |= generated_values(generated.defaults(mapper), self._new)
         self._returned = [name for name in generated.returned_by_insert(mapper) if name not in self._new]
         shape = ("insert", tuple(self._new))
         statement = self._statement(shape, [*self._new.values()], number if self._returned else None)
@@ -179,7 +180,7 @@ class Change(_OfEntity):
         if mapper.version_id_col is not None:
             self._expected = versions.held(self._entity)
             new |= versions.after(mapper, self._expected)
-        new |= _generated(generated.updates(mapper), new)
+        new |= generated_values(generated.updates(mapper), new)
         self._returned = [*keys, *(name for name in generated.returned_by_update(mapper) if name not in new)]
         return self._update(key, number)
 
@@ -207,14 +208,6 @@ def _changes(state: InstanceState[Any]) -> dict[str, Any]:
         if manager[name].impl.is_equal(state.dict[name], old) is not True:
             new[name] = state.dict[name]
     return new
-
-
-def _generated(makers: Iterable[tuple[str, Callable[[], Any]]], given: Container[str]) -> dict[str, Any]:
-    """What Python makes in place of what was not given; if that fails, the long way will tell."""
-    try:
-        return {name: make() for name, make in makers if name not in given}
-    except Exception as error:
-        raise NotDirectly from error
 
 
 def _hangs_together(mapper: Mapper[Any], values: Iterable[str]) -> bool:

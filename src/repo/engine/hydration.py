@@ -127,10 +127,22 @@ def attached(own: Session, mapper: Mapper[Any], rows: Sequence[Sequence[Any]]) -
     return members
 
 
+def refreshed(own: Session, mapper: Mapper[Any], row: Sequence[Any]) -> Any:
+    """The entity of such a row in a session; one that it has already gets the values of the row."""
+    key = mapper.identity_key_from_primary_key(key_of(mapper)(row))
+    known = own.identity_map.get(key)
+    if known is None:
+        return attached(own, mapper, [row])[0]
+    values, state = instance_dict(known), instance_state(known)
+    values.update(zip((attribute.key for attribute in loaded(mapper)), row, strict=True))
+    state._commit_all(values, own.identity_map)
+    return known
+
+
 def join(own: Session, state: InstanceState[Any]) -> None:
-    """Let a session have an entity whose row is as the entity is."""
+    """Let a session have an entity whose row is as the entity is, in place of another that was there before."""
     state.session_id = own.hash_key
-    own.identity_map.add(state)
+    own.identity_map.replace(state)
 
 
 def can_tell(own: Session) -> bool:

@@ -106,6 +106,8 @@ class Plans:
     def plan(self, statement: Any, parameters: Sequence[BindParameter[Any]]) -> "Plan | str":
         """A plan for a statement of plain columns, in which these parameters get other values each time."""
         made = Plan(self._dialect, statement, parameters)
+        if made.has_more:
+            return "a value of it is made each time that it is executed"
         return made if made.is_complete else "a value of the statement goes nowhere that can be found"
 
 
@@ -138,6 +140,11 @@ class Plan:
         """A result without rows, which knows what the columns are called; None as long as none was seen."""
         if not any(map(_asks_the_driver, self._columns)):
             self.learn(())
+
+    @property
+    def has_more(self) -> bool:
+        """Whether SQLAlchemy makes values for it each time, such as the defaults of columns that it does not name."""
+        return bool(self._compiled.insert_prefetch or self._compiled.update_prefetch)
 
     @property
     def is_complete(self) -> bool:

@@ -118,7 +118,7 @@ class Together(Direct[list[Any]]):
             try:
                 self._outcomes[number] = self._writes[number].work(own)
             except Exception as error:
-                if isinstance(error, SQLAlchemyError) or is_failure(own, error):
+                if is_failure(own, error) or (isinstance(error, SQLAlchemyError) and not isinstance(error, RepoError)):
                     raise
                 self._outcomes[number] = error
         return self._outcomes

@@ -5,7 +5,7 @@ of which the long way knows why, raises ``NotDirectly``.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, Integer, Table, bindparam, delete, update
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import instance_state
 from sqlalchemy.types import TypeEngine
 
-from repo.engine import changes, hydration, versions
+from repo.engine import changes, generated, hydration, versions
 from repo.engine.conditions import Key, stored
 from repo.engine.directly import NotDirectly, Statement
 from repo.engine.plans import Plan, Plans, signature
@@ -22,13 +22,20 @@ from repo.engine.together import Write
 
 T = TypeVar("T")
 
-_NOTHING: Any = object()
 _INTEGER = Integer()
 
 
 def is_clause(value: Any) -> bool:
     """Whether a value is an expression, which the database computes."""
     return hasattr(value, "__clause_element__") or isinstance(value, ColumnElement)
+
+
+def generated_values(makers: Iterable[tuple[str, Callable[[], Any]]], given: Container[str]) -> dict[str, Any]:
+    """What Python makes in place of what was not given; if that fails, the long way will tell."""
+    try:
+        return {name: make() for name, make in makers if name not in given}
+    except Exception as error:
+        raise NotDirectly from error
 
 
 class Built(NamedTuple):
@@ -176,6 +183,7 @@ class ChangeByKey(ByKey[Any]):
         if following is None or not values:
             raise NotDirectly
         self._new = {**following, **values}
+        self._new |= generated_values(generated.updates(mapper), self._new)
         self._clauses = {name: each for name, each in self._new.items() if is_clause(each)}
         self._returned = [attribute.key for attribute in hydration.loaded(mapper)]
         return self._update(self._key, number)
@@ -189,7 +197,7 @@ class ChangeByKey(ByKey[Any]):
         values = row[: len(self._returned)]
         if self._own is None:
             return hydration.hydrator(mapper)([values])[0]
-        return hydration.attached(self._own, mapper, [values])[0]
+        return hydration.refreshed(self._own, mapper, values)
 
 
 class Delete(ByKey[bool]):
@@ -229,9 +237,15 @@ class Delete(ByKey[bool]):
     def finish(self, row: Sequence[Any] | None) -> bool:
         if row is None and self._expected is not versions.ANY:
             raise NotDirectly
-        if row is not None and self._own is not None and self._known is not None:
-            hydration.tell_gone(self._own, instance_state(self._known))
-        return row is not None
+        if row is None or self._own is None:
+            return row is not None
+        mapper = self._reach.own.mapper
+        # The database may find a row by a key that it has in another spelling.
+        key = mapper.identity_key_from_primary_key(tuple(row[: len(mapper.primary_key)]))
+        known = self._known or self._own.identity_map.get(key)
+        if known is not None:
+            hydration.tell_gone(self._own, instance_state(known))
+        return True
 
 
 def table_of(mapper: Mapper[Any]) -> Table:

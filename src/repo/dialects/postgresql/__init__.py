@@ -14,7 +14,7 @@ from sqlalchemy.util import await_only
 
 from repo.dialects.base import Dialect, EngineSettings, TransactionOptions
 from repo.dialects.postgresql import beginning, limits
-from repo.dialects.postgresql.driver import connect, watch
+from repo.dialects.postgresql.driver import connect, sent, watch
 from repo.dialects.postgresql.errors import UNSENDABLE, broken, translate
 from repo.dialects.postgresql.values import comparable, in_days, stored
 from repo.errors import ConfigurationError, InvalidValue, RepoError
@@ -98,7 +98,7 @@ class PostgreSQL(Dialect):
         limit = None if seconds == math.inf else seconds
         try:
             with nullcontext() if limit is None else limits.told(limit):
-                return cast(Sequence[Any], await driver.fetchmany(text, sets, timeout=limit))
+                return cast(Sequence[Any], await sent(driver, driver.fetchmany(text, sets, timeout=limit)))
         except Exception as error:
             _refuse_closed(driver, error)
             raise

@@ -2,16 +2,24 @@
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only
 
+from repo.gather import finish
+
+T = TypeVar("T")
+
 FAREWELL = 2.0
 """Seconds that a server has to answer when a connection is closed, and a statement stopped for that."""
+
+HINT = 0.1
+"""Seconds in which the driver takes notice of a cancellation, if it does at all."""
 
 IDLE = 1.0
 """Seconds after which a connection that nobody used is asked whether it is still there."""
@@ -50,6 +58,30 @@ def _connection_class() -> Any:
                     transport.abort()
 
     return Connection
+
+
+async def sent(driver: Any, sending: Coroutine[Any, Any, T]) -> T:
+    """What the driver gives for many sets of values; a cancellation ends it in any case.
+
+    While more is sent than fits into its buffers, asyncpg takes no notice of one: it stops, and waits for the
+    answer to what it has not sent. Its connection is of no use then.
+    """
+    task = asyncio.ensure_future(sending)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await finish(_stop(driver, task))
+        raise
+
+
+async def _stop(driver: Any, task: asyncio.Future[Any]) -> None:
+    task.cancel()
+    await asyncio.wait([task], timeout=HINT)
+    if not task.done():
+        driver.terminate()
+        await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # of which nobody wants to know
 
 
 def watch(engine: AsyncEngine) -> None:

@@ -131,7 +131,8 @@ def _raised_by_driver(error: BaseException) -> bool:
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
-    return last is not None and str(last.tb_frame.f_globals.get("__name__")).startswith("aiosqlite")
+    names = ("aiosqlite", "repo.dialects.sqlite.driver")
+    return last is not None and str(last.tb_frame.f_globals.get("__name__")).startswith(names)
 
 
 def _without_code(cause: sqlite3.Error) -> RepoError:
