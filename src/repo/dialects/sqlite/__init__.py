@@ -269,7 +269,7 @@ def _interrupt(connection: Any, *_: Any) -> None:
 
 async def _stop(driver: Any) -> None:
     """Interrupt a connection until it is closed: its thread may begin the statement only now, which undoes that."""
-    with contextlib.suppress(ValueError):  # it is closed
+    with contextlib.suppress(ValueError, sqlite3.ProgrammingError):  # it is closed, or is being closed
         while True:
             await driver.interrupt()
             await asyncio.sleep(MOMENT)
