@@ -74,9 +74,11 @@ class Finding(Bound[M]):
                 self._plans(*expressions),
                 self._mapper,
                 (ordered, len(reach.where), len(where), *bounds),
-                lambda columns, numbers: completed(self._filtered(columns, where, reach), numbers),
+                lambda columns, parameter: completed(
+                    self._filtered(columns, where, reach), [parameter(_INTEGER) for _ in bounds]
+                ),
                 parts=[*reach.where, *expressions],
-                further=[(_INTEGER, number) for number in bounds.values()],
+                values=[*bounds.values()],
             )
             direct = None if short is None else directly.Reading(short, self._mapper, finish)
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import ColumnProperty, Mapper, Session
 from sqlalchemy.orm.attributes import QueryableAttribute
 
 from repo.engine import hydration
-from repo.engine.directly import Direct, Finish, Reading, Statement
+from repo.engine.directly import Direct, Finish, Reading, Statement, stated
 from repo.engine.plans import Plan, Plans, signature
 
 T = TypeVar("T")
@@ -74,10 +74,8 @@ def asked(plans: Plans | None, statement: Executable, params: Any) -> Asked | No
     plan = plans.get(("asked", signed.key), Select, make)
     if plan is None or (plan.mapper is not None and hydration.is_listened_to(plan.mapper)):
         return None
-    try:
-        return Asked(Statement(plan, signed.values), plan.mapper)
-    except Exception:
-        return None  # a type does not take a value, which the long way will tell
+    with_values = stated(plan, signed.values)
+    return None if with_values is None else Asked(with_values, plan.mapper)
 
 
 def rows(own: Session, statement: Executable, params: Any, plan: Plan | None) -> Sequence[Row[Any]]:

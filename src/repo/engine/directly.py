@@ -8,9 +8,10 @@ for each shape of statement and model, and told to the hooks as ``LongWay``.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import BindParameter, Select, bindparam, select
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.types import TypeEngine
 
@@ -138,18 +139,18 @@ class Reading(Direct[T]):
             raise NotDirectly from error
 
 
-Further = Sequence[tuple[TypeEngine[Any], Any]]
-"""Types and values of parameters that stand in no part of a statement that is given as such."""
+Parameter = Callable[[TypeEngine[Any]], BindParameter[Any]]
+"""Makes a parameter of a statement that is being built, for the next of its values."""
 
 
 def prepared(
     plans: Plans,
     mapper: Mapper[Any],
     shape: Hashable,
-    build: Callable[[Sequence[Any]], Any],
+    build: Callable[[Parameter], Any],
     *,
     parts: Sequence[Any] = (),
-    further: Further = (),
+    values: Sequence[Any] = (),
     refusal: Callable[[Mapper[Any]], str | None] = hydration.refusal,
 ) -> Statement | None:
     """A statement about a model's rows; None where it goes the long way.
@@ -158,9 +159,9 @@ def prepared(
         plans: those of the scope.
         mapper: the model's.
         shape: what makes it another statement, besides the shape of the parts.
-        build: makes it, with parameters for ``further``.
+        build: makes it, once for each shape, with a parameter for each of ``values`` in their order.
         parts: the expressions in it that have values of the caller's.
-        further: types and values of parameters besides.
+        values: those besides.
         refusal: why statements about the model go the long way, if they do.
 
     Raises:
@@ -173,26 +174,35 @@ def prepared(
     def make() -> Plan | str:
         if reason := refusal(mapper):
             return reason
-        parameters = [bindparam(None, type_=kind, required=False) for kind, _ in further]
-        return plans.plan(build(parameters), [*signed.parameters, *parameters])
+        parameters: list[BindParameter[Any]] = []
+
+        def parameter(kind: TypeEngine[Any]) -> BindParameter[Any]:
+            parameters.append(bindparam(None, type_=kind, required=False))
+            return parameters[-1]
+
+        statement = build(parameter)
+        return plans.plan(statement, [*signed.parameters, *parameters])
 
     plan = plans.get((shape, mapper, signed.key), mapper.class_, make)
-    if plan is None:
-        return None
+    return None if plan is None else stated(plan, [*signed.values, *values])
+
+
+def stated(plan: Plan, values: Sequence[Any]) -> Statement | None:
+    """A plan with values; None where a type does not take one of them, which the long way will tell."""
     try:
-        return Statement(plan, [*signed.values, *(value for _, value in further)])
+        return Statement(plan, values)
     except Exception:
-        return None  # a type does not take a value, which the long way will tell
+        return None
 
 
 def selected(
     plans: Plans | None,
     mapper: Mapper[Any],
     shape: Hashable,
-    select_of: Callable[[Select[Any], Sequence[Any]], Select[Any]],
+    select_of: Callable[[Select[Any], Parameter], Select[Any]],
     *,
     parts: Sequence[Any] = (),
-    further: Further = (),
+    values: Sequence[Any] = (),
 ) -> Statement | None:
     """The SELECT of a model's columns, of which entities can be made; None where it goes the long way.
 
@@ -200,17 +210,17 @@ def selected(
         plans: those of the scope.
         mapper: the model's.
         shape: as for ``prepared``.
-        select_of: completes the SELECT, with parameters for ``further``.
+        select_of: completes the SELECT, as ``build`` of ``prepared``.
         parts: as for ``prepared``.
-        further: as for ``prepared``.
+        values: as for ``prepared``.
     """
     if plans is None or hydration.is_listened_to(mapper):
         return None
 
-    def build(parameters: Sequence[Any]) -> Select[Any]:
-        return select_of(select(*hydration.columns(mapper)), parameters)
+    def build(parameter: Parameter) -> Select[Any]:
+        return select_of(select(*hydration.columns(mapper)), parameter)
 
-    return prepared(plans, mapper, ("select", shape), build, parts=parts, further=further)
+    return prepared(plans, mapper, ("select", shape), build, parts=parts, values=values)
 
 
 def by_keys(
@@ -236,13 +246,12 @@ def by_keys(
     """
     columns = mapper.primary_key
 
-    def select_of(statement: Select[Any], parameters: Sequence[Any]) -> Select[Any]:
-        size = len(columns)
-        given = [tuple(parameters[start : start + size]) for start in range(0, len(parameters), size)]
+    def select_of(statement: Select[Any], parameter: Parameter) -> Select[Any]:
+        given = [tuple(parameter(column.type) for column in columns) for _ in keys]
         return reaching(statement, [by_identity(mapper, given[0]) if len(given) == 1 else among(columns, given)])
 
-    further = [(column.type, value) for key in keys for column, value in zip(columns, key, strict=True)]
-    statement = selected(plans, mapper, len(keys), select_of, parts=parts, further=further)
+    values = [*chain.from_iterable(keys)]
+    statement = selected(plans, mapper, len(keys), select_of, parts=parts, values=values)
     return None if statement is None else Reading(statement, None if rows else mapper, finish, (mapper, keys))
 
 

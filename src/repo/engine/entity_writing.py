@@ -1,7 +1,6 @@
 """The statements that write an entity's row, and what they do to the entity."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import insert
@@ -10,12 +9,12 @@ from sqlalchemy.orm.attributes import instance_state
 
 from repo.engine import entities, generated, hydration, versions
 from repo.engine.conditions import key_names, stored
-from repo.engine.directly import NotDirectly, Statement
+from repo.engine.directly import NotDirectly, Parameter, Statement
 from repo.engine.originals import originals_of
 from repo.engine.plans import Plans
 from repo.engine.reach import Reach
-from repo.engine.rows import Shape
-from repo.engine.writing import Built, ByKey, generated_values, is_clause, table_of
+from repo.engine.rows import shape_of
+from repo.engine.writing import ByKey, generated_values, is_clause, table_of
 
 _NOTHING: Any = object()
 
@@ -88,23 +87,19 @@ class Add(_OfEntity):
         self._unharmed = entities.insert(own, self._reach, self._entity)
         return self._entity
 
-    def _build(self) -> Built:
-        mapper, columns, names = self._reach.own.mapper, stored(self._reach.own.mapper), list(self._new)
-        returned = [columns[name] for name in self._returned]
-
-        def make(parameters: Sequence[Any]) -> Any:
-            values = {columns[name]: parameter for name, parameter in zip(names, parameters, strict=True)}
-            statement = insert(table_of(mapper)).values(values)
-            return statement if returned else statement.inline()
-
-        return Built(make, [columns[name].type for name in names], returned)
+    def _build(self, parameter: Parameter) -> Any:
+        mapper, columns = self._reach.own.mapper, stored(self._reach.own.mapper)
+        statement = insert(table_of(mapper)).values(
+            {columns[name]: parameter(columns[name].type) for name in self._new}
+        )
+        return statement if self._returned else statement.inline()
 
     def ready(self, own: Session | None, number: int | None) -> Statement:
         mapper, state = self._reach.own.mapper, instance_state(self._entity)
         given = self._reach.own.filled(state.dict)
         if state.key is not None or state.session_id is not None or _hangs_together(mapper, given):
             raise NotDirectly
-        self._given, self._new = given.keys(), _shape(mapper).row(given)
+        self._given, self._new = given.keys(), shape_of(mapper).row(given)
         if any(map(is_clause, self._new.values())) or (given is not state.dict and mapper.validators):
             raise NotDirectly
         self._new |= versions.after(mapper, None)
@@ -137,9 +132,6 @@ class Change(_OfEntity):
     def _by(self, own: Session) -> Any:
         self._unharmed = entities.update(own, self._reach, self._entity, self._values)
         return self._entity
-
-    def _build(self) -> Built:
-        return self._build_update()
 
     def ready(self, own: Session | None, number: int | None) -> Statement | None:
         mapper, state = self._reach.own.mapper, instance_state(self._entity)
@@ -214,8 +206,3 @@ def _hangs_together(mapper: Mapper[Any], values: Iterable[str]) -> bool:
     """Whether other entities hang on one with these attributes, or did before."""
     related = mapper.relationships
     return bool(related) and any(name in related for name in values)
-
-
-@lru_cache(maxsize=1024)
-def _shape(mapper: Mapper[Any]) -> Shape:
-    return Shape(mapper)

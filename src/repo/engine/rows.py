@@ -207,7 +207,7 @@ class Intake:
 
     def _dicts(self, items: Sequence[dict[str, Any]]) -> tuple[Shape | None, Sequence[Row]]:
         """The shape of rows that are dicts, if the first one names columns of the model."""
-        shape = _shape(self.mapper)
+        shape = shape_of(self.mapper)
         if self.mapper.polymorphic_abstract or not items[0].keys() <= shape.names.keys():
             return None, ()
         return shape, items
@@ -217,7 +217,7 @@ class Intake:
         if isinstance(items[0], Mapping) or not isinstance(items[0], self.mapper.class_):
             return None, ()
         states = [inspect(item) for item in items]
-        shape = _shape(states[0].mapper)
+        shape = shape_of(states[0].mapper)
         rows = [state.dict for state in states]
         related = [name for name in shape.relationships if name in rows[0]]
         if any(state.key is not None for state in states) or any(row.get(name) for name in related for row in rows):
@@ -237,7 +237,7 @@ class Intake:
         """One item's values by attribute names, and the shape of its row."""
         name = name_of(self.mapper)
         if isinstance(item, Mapping):
-            shape = _shape(self.mapper)
+            shape = shape_of(self.mapper)
             if not item.keys() <= shape.names.keys():
                 check_columns(self.mapper, item)
             if self.mapper.polymorphic_abstract and not any(item.get(kind) for kind in shape.kinds):
@@ -248,7 +248,7 @@ class Intake:
         state = inspect(item)
         if state.key is not None:
             raise UsageError(f"this {name} is stored already; update() is for that")
-        shape = _shape(state.mapper)
+        shape = shape_of(state.mapper)
         related = [name for name in shape.relationships if state.dict.get(name)]
         if related:
             raise UsageError(
@@ -262,7 +262,7 @@ _ANY: frozenset[str] = frozenset()
 
 
 @lru_cache(maxsize=1024)
-def _shape(mapper: Mapper[Any]) -> Shape:
+def shape_of(mapper: Mapper[Any]) -> Shape:
     """The shape of rows of a model; the same one each time, by which ``binding`` is found again."""
     return Shape(mapper)
 

@@ -17,7 +17,7 @@ from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefa
 from repo.dialects.base import Dialect
 from repo.engine import changes, generated, hydration, versions
 from repo.engine.conditions import among, by_identity, check_columns, in_parts, key_names, name_of, stored
-from repo.engine.directly import Direct, NotDirectly, Statement, Way, prepared
+from repo.engine.directly import Direct, NotDirectly, Parameter, Statement, Way, prepared
 from repo.engine.entities import early
 from repo.engine.execution import whole
 from repo.engine.plans import Plans
@@ -26,7 +26,7 @@ from repo.engine.rows import AS_THEY_ARE, Group, Intake, Shape, plain_function
 from repo.engine.rules import among_keys, has_subquery
 from repo.engine.storing import plans_for
 from repo.engine.uniques import Unique, unique
-from repo.engine.writing import is_clause
+from repo.engine.writing import generated_values, is_clause
 from repo.errors import UsageError
 
 _FRESH = {"populate_existing": True}
@@ -200,25 +200,25 @@ def short(plans: Plans | None, how: Upsert, group: Group) -> Direct[Any] | None:
     if plans is None or group.shape.mapper is not mapper or any(map(is_clause, row.values())):
         return None
     try:
-        row |= {name: make() for name, make in generated.defaults(mapper) if name not in row}
+        row |= generated_values(generated.defaults(mapper), row)
         row |= versions.after(mapper, None)
     except Exception:
         return None  # a function of the model's has failed, which the long way will tell
-    columns = [group.shape.names[name] for name in row]
     insert = how.dialect.insert(mapper.local_table)
     new, reached = _changes(how, group, insert), how.reached(group.shape)
 
-    def build(parameters: Sequence[Any]) -> Any:
+    def build(parameter: Parameter) -> Any:
+        columns = [group.shape.names[name] for name in row]
         storing = _or_else(how, insert, new, reached, finds=True)
-        return storing.values(dict(zip(columns, parameters, strict=True))).returning(*hydration.columns(mapper))
+        return storing.values({each: parameter(each.type) for each in columns}).returning(*hydration.columns(mapper))
 
     # SQLAlchemy 2.0 knows no shape of ON CONFLICT, so that of its parts has to do.
     is_given = [getattr(each, "table", None) is not insert.excluded for each in new.values()]
     given = compress(new.values(), is_given)
     where = [each for each in (how.key.where, reached) if each is not None]
     shape = ("upsert", tuple(row), tuple(new), tuple(is_given), len(where), how.key.where is None)
-    further = list(zip((column.type for column in columns), row.values(), strict=True))
-    statement = prepared(plans, mapper, shape, build, parts=[*given, *where, *how.key.elements], further=further)
+    parts = [*given, *where, *how.key.elements]
+    statement = prepared(plans, mapper, shape, build, parts=parts, values=[*row.values()])
     return None if statement is None else _Store(statement, how)
 
 

@@ -6,17 +6,16 @@ of which the long way knows why, raises ``NotDirectly``.
 
 from abc import abstractmethod
 from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Integer, Table, bindparam, delete, update
+from sqlalchemy import ColumnElement, Integer, Table, delete, update
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import instance_state
-from sqlalchemy.types import TypeEngine
 
 from repo.engine import changes, generated, hydration, versions
 from repo.engine.conditions import Key, stored
-from repo.engine.directly import NotDirectly, Statement
-from repo.engine.plans import Plan, Plans, signature
+from repo.engine.directly import NotDirectly, Parameter, Statement, prepared
+from repo.engine.plans import Plans
 from repo.engine.reach import Reach
 from repo.engine.together import Write
 
@@ -36,17 +35,6 @@ def generated_values(makers: Iterable[tuple[str, Callable[[], Any]]], given: Con
         return {name: make() for name, make in makers if name not in given}
     except Exception as error:
         raise NotDirectly from error
-
-
-class Built(NamedTuple):
-    """What a statement is made of."""
-
-    make: Callable[[Sequence[Any]], Any]
-    """Makes it, with its parameters."""
-    types: Sequence[TypeEngine[Any]]
-    """Those of the parameters."""
-    returned: Sequence[Any]
-    """The columns that come back."""
 
 
 class RowWrite(Write[T]):
@@ -78,8 +66,12 @@ class RowWrite(Write[T]):
         """Do it by a session, which reads nothing out of reach along with it."""
 
     @abstractmethod
-    def _build(self) -> Built:
-        """What the statement is made of, by what is known when it is ready; the same for each of its shape."""
+    def _build(self, parameter: Parameter) -> Any:
+        """The statement, by what is known when it is ready; called once for each shape."""
+
+    @abstractmethod
+    def _returning(self) -> Sequence[ColumnElement[Any]]:
+        """The columns of it that come back."""
 
     def _statement(self, shape: Hashable, values: Sequence[Any], number: int | None, *parts: Any) -> Statement:
         """The statement with its values.
@@ -87,30 +79,21 @@ class RowWrite(Write[T]):
         Args:
             shape: what makes it another one, besides the shape of the parts.
             values: those of its parameters.
-            number: the last of them, if there is one.
+            number: what its row ends with, after the columns; a statement that yields none has none.
             parts: the expressions in it that have values of the caller's.
         """
-        plans, mapper, signed = self._plans, self._reach.own.mapper, signature(*parts)
-        if plans is None or signed is None:
-            raise NotDirectly
+        numbers = () if number is None else (number,)
 
-        def make() -> Plan | str:
-            built = self._build()
-            types = built.types if number is None else [*built.types, _INTEGER]
-            parameters = [bindparam(None, type_=kind, required=False) for kind in types]
-            own, rest = parameters[: len(built.types)], parameters[len(built.types) :]
-            statement = built.make(own)
-            if built.returned:
-                statement = statement.returning(*built.returned, *rest)
-            return plans.plan(statement, [*signed.parameters, *parameters])
+        def build(parameter: Parameter) -> Any:
+            statement, returned = self._build(parameter), self._returning()
+            return statement.returning(*returned, *(parameter(_INTEGER) for _ in numbers)) if returned else statement
 
-        plan = plans.get((shape, number is None, mapper, signed.key), mapper.class_, make)
-        if plan is None:
+        mapper, shape, plans = self._reach.own.mapper, (shape, number is None), self._plans
+        values = [*values, *numbers]
+        statement = None if plans is None else prepared(plans, mapper, shape, build, parts=parts, values=values)
+        if statement is None:
             raise NotDirectly
-        try:
-            return Statement(plan, [*signed.values, *values] if number is None else [*signed.values, *values, number])
-        except Exception as error:  # a type does not take a value, which the long way will tell
-            raise NotDirectly from error
+        return statement
 
 
 class ByKey(RowWrite[T]):
@@ -127,20 +110,17 @@ class ByKey(RowWrite[T]):
     _returned: Sequence[str]
     """The attributes that come back."""
 
-    def _build_update(self) -> Built:
+    def _build(self, parameter: Parameter) -> Any:
         """The UPDATE, in the version that is expected."""
-        mapper, reach, columns = self._reach.own.mapper, self._reach, stored(self._reach.own.mapper)
-        same = self._identified()
+        mapper, columns = self._reach.own.mapper, stored(self._reach.own.mapper)
+        same = self._same(parameter)
+        plain = {columns[name]: parameter(columns[name].type) for name in self._new if name not in self._clauses}
+        clauses = {columns[name]: clause for name, clause in self._clauses.items()}
+        return update(table_of(mapper)).where(*same, *self._reach.where).values(plain | clauses)
 
-        def make(parameters: Sequence[Any]) -> Any:
-            where = [column == parameter for column, parameter in zip(same, parameters, strict=False)]
-            plain = (name for name in self._new if name not in self._clauses)
-            new = {columns[name]: parameter for name, parameter in zip(plain, parameters[len(same) :], strict=True)}
-            new |= {columns[name]: clause for name, clause in self._clauses.items()}
-            return update(table_of(mapper)).where(*where, *reach.where).values(new)
-
-        types = [columns[name].type for name in self._new if name not in self._clauses]
-        return Built(make, [*(column.type for column in same), *types], [columns[name] for name in self._returned])
+    def _returning(self) -> Sequence[ColumnElement[Any]]:
+        columns = stored(self._reach.own.mapper)
+        return [columns[name] for name in self._returned]
 
     def _update(self, key: Key, number: int | None) -> Statement:
         """The same, with values."""
@@ -151,11 +131,12 @@ class ByKey(RowWrite[T]):
         shape = ("update", len(same), tuple(self._new), tuple(self._clauses), tuple(self._returned))
         return self._statement(shape, [*same, *plain], number, *self._reach.where, *self._clauses.values())
 
-    def _identified(self) -> list[ColumnElement[Any]]:
-        """The columns by which the row is found."""
+    def _same(self, parameter: Parameter) -> list[ColumnElement[bool]]:
+        """The conditions for the row, in the version that is expected."""
         mapper = self._reach.own.mapper
-        version = mapper.version_id_col
-        return [*mapper.primary_key, *([] if self._expected is versions.ANY or version is None else [version])]
+        version = None if self._expected is versions.ANY else mapper.version_id_col
+        found = [*mapper.primary_key, *([] if version is None else [version])]
+        return [column == parameter(column.type) for column in found]
 
 
 class ChangeByKey(ByKey[Any]):
@@ -170,9 +151,6 @@ class ChangeByKey(ByKey[Any]):
 
     def _by(self, own: Session) -> Any:
         return changes.update_key(own, self._reach, self._key, self._values)
-
-    def _build(self) -> Built:
-        return self._build_update()
 
     def ready(self, own: Session | None, number: int | None) -> Statement:
         mapper, self._own = self._reach.own.mapper, own
@@ -215,14 +193,11 @@ class Delete(ByKey[bool]):
             return changes.delete_key(own, self._reach, self._key)
         return changes.delete_entity(own, self._reach, self._entity)
 
-    def _build(self) -> Built:
-        mapper, where, same = self._reach.own.mapper, self._reach.where, self._identified()
+    def _build(self, parameter: Parameter) -> Any:
+        return delete(table_of(self._reach.own.mapper)).where(*self._same(parameter), *self._reach.where)
 
-        def make(parameters: Sequence[Any]) -> Any:
-            found = [column == parameter for column, parameter in zip(same, parameters, strict=True)]
-            return delete(table_of(mapper)).where(*found, *where)
-
-        return Built(make, [column.type for column in same], mapper.primary_key)
+    def _returning(self) -> Sequence[ColumnElement[Any]]:
+        return self._reach.own.mapper.primary_key
 
     def ready(self, own: Session | None, number: int | None) -> Statement:
         mapper, self._own = self._reach.own.mapper, own
