@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from typing import Any, TypeVar
 
-from sqlalchemy import PoolProxiedConnection
+from sqlalchemy import Connection, PoolProxiedConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from repo.dialects.base import Dialect, TransactionOptions
@@ -246,10 +246,8 @@ class Connections:
 
     async def driver(self, connection: AsyncConnection) -> Any:
         """The driver's connection of a transaction that has begun; None where it cannot be used beside SQLAlchemy's."""
-        inner = connection.sync_connection
-        if inner is None or inner.closed or inner.invalidated or not await self.dialect.has_begun(inner):
-            return None
-        return inner.connection.driver_connection
+        inner = _usable(connection)
+        return inner.connection.driver_connection if inner and await self.dialect.has_begun(inner) else None
 
     def number(self, connection: AsyncConnection) -> int:
         """A small number that stays with the connection for as long as the pool keeps it."""
@@ -266,10 +264,8 @@ class Connections:
     def out(self) -> Iterator[PoolProxiedConnection]:
         """The connections that are out of the pool now."""
         yield from self._lender.out
-        for whole in self._lent_whole:
-            inner = whole.sync_connection
-            if inner is not None and not inner.closed and not inner.invalidated:
-                yield inner.connection
+        for inner in filter(None, map(_usable, self._lent_whole)):
+            yield inner.connection
 
     @property
     def waiting(self) -> int:
@@ -318,6 +314,12 @@ class Connections:
                 "transaction at a time can write here. Use that transaction, or one of its "
                 "savepoints; or open this one with read_only=True"
             )
+
+
+def _usable(connection: AsyncConnection) -> Connection | None:
+    """What SQLAlchemy has for a connection that is open and was not thrown away."""
+    inner = connection.sync_connection
+    return None if inner is None or inner.closed or inner.invalidated else inner
 
 
 _NO_TURN: AbstractAsyncContextManager[None] = nullcontext()

@@ -15,8 +15,7 @@ from sqlalchemy import ColumnElement, Table
 from sqlalchemy.orm import ColumnProperty, InstanceState, Mapper, Session
 from sqlalchemy.orm.attributes import instance_dict, instance_state
 
-_LATER = ("select", True, "raise", "raise_on_sql", "dynamic", "write_only")
-"""How a relationship may be loaded by default so that an entity comes without it."""
+from repo.engine.loading import LATER
 
 _STATE = "_sa_instance_state"
 """Where an entity keeps its state, among its other attributes."""
@@ -41,7 +40,7 @@ def refusal(mapper: Mapper[Any]) -> str | None:
     if mapper.always_refresh or mapper.allow_partial_pks is None:
         return "it has options of its own for how it is loaded"
     for relationship in mapper.relationships:
-        if relationship.lazy not in _LATER:
+        if relationship.lazy not in LATER:
             return f"{relationship.key} is loaded along with it"
     for attribute in mapper.column_attrs:
         if dict(attribute.strategy_key) not in (_PLAIN, _DEFERRED):
@@ -56,7 +55,8 @@ def is_listened_to(mapper: Mapper[Any]) -> bool:
     return bool(mapper.class_manager.dispatch.load)
 
 
-def loaded(mapper: Mapper[Any]) -> list[ColumnProperty[Any]]:
+@lru_cache(maxsize=1024)
+def loaded(mapper: Mapper[Any]) -> Sequence[ColumnProperty[Any]]:
     """The columns and expressions that come with every entity."""
     return [attribute for attribute in mapper.column_attrs if dict(attribute.strategy_key) == _PLAIN]
 
@@ -82,7 +82,7 @@ def hydrator(mapper: Mapper[Any]) -> Callable[[Sequence[Sequence[Any]]], list[An
     places = list(enumerate(attribute.key for attribute in loaded(mapper)))
     model: Any = mapper.class_
     keys_in, manager = _keys_of(mapper), mapper.class_manager
-    identity_class = mapper.identity_key_from_primary_key((None,) * len(mapper.primary_key))[0]
+    identity_class = _identity_class(mapper)
     create, state_class = model.__new__, type(instance_state(manager.new_instance()))
 
     def hydrate(rows: Sequence[Sequence[Any]]) -> list[Any]:
@@ -111,7 +111,7 @@ def attached(own: Session, mapper: Mapper[Any], rows: Sequence[Sequence[Any]]) -
         LookupError: the session has one that lacks something, which is SQLAlchemy's to fill in.
     """
     key_in, known = key_of(mapper), own.identity_map
-    identity_class = mapper.identity_key_from_primary_key((None,) * len(mapper.primary_key))[0]
+    identity_class = _identity_class(mapper)
     names = {attribute.key for attribute in loaded(mapper)}
     members: list[Any] = [known.get((identity_class, key_in(row), None)) for row in rows]
     for member in members:
@@ -152,16 +152,25 @@ def can_tell(own: Session) -> bool:
 
 def tell(own: Session, state: InstanceState[Any]) -> None:
     """Tell a session that an entity's row was changed: it reads the entity again if its savepoint is rolled back."""
-    if not own.in_transaction():
-        own.begin()
-    getattr(own, _TOLD_BY)([state])
+    _tell(own, _TOLD_BY, state)
 
 
 def tell_gone(own: Session, state: InstanceState[Any]) -> None:
     """Tell a session that an entity's row was deleted."""
+    _tell(own, _TOLD_GONE_BY, state)
+
+
+def _tell(own: Session, by: str, state: InstanceState[Any]) -> None:
+    """Tell a session something about an entity, which it notes for its transaction."""
     if not own.in_transaction():
         own.begin()
-    getattr(own, _TOLD_GONE_BY)([state])
+    getattr(own, by)([state])
+
+
+@lru_cache(maxsize=1024)
+def _identity_class(mapper: Mapper[Any]) -> type[Any]:
+    """The class in the identity keys of a model."""
+    return mapper.identity_key_from_primary_key((None,) * len(mapper.primary_key))[0]
 
 
 def _attribute(mapper: Mapper[Any]) -> Callable[[Any], str]:

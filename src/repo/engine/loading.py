@@ -16,6 +16,9 @@ from repo.engine.conditions import Key, by_identities, in_parts, name_of
 from repo.engine.execution import whole
 from repo.errors import UsageError
 
+LATER = ("select", True, "raise", "raise_on_sql", "dynamic", "write_only")
+"""How a relationship may be loaded by default so that an entity comes without it."""
+
 
 def options(mapper: Mapper[Any], load: Any) -> list[Any]:
     """Loader options for ``load=``: an attribute, a path of attributes, an option, or a list.

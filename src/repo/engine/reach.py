@@ -26,6 +26,7 @@ from sqlalchemy.sql import visitors
 
 from repo.engine.conditions import by_identities, in_parts, key_names, not_found
 from repo.engine.criteria import Criteria
+from repo.engine.loading import LATER
 from repo.engine.rules import Rules, Where, has_subquery, of_table
 
 Related = Callable[[Mapper[Any]], Where]
@@ -198,7 +199,7 @@ def brings_others(mapper: Mapper[Any]) -> bool:
     mappers = list(mapper.self_and_descendants)
     related = (relationship for each in mappers for relationship in each.relationships)
     columns = (column for each in mappers for attribute in each.column_attrs for column in attribute.columns)
-    later = ("select", True, "raise", "raise_on_sql", "noload", "dynamic", "write_only", None)
+    later = (*LATER, "noload", None)  # of which the last two never ask
     return any(relationship.lazy not in later for relationship in related) or has_subquery(*columns)
 
 

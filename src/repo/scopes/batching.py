@@ -143,9 +143,7 @@ class Batch(Generic[T]):
         """What the first gets."""
         if self._task is not None:
             return await self._wait(self._own)
-        if self._reached is not None:
-            await self._reached()
-        alone: T = await self._perform(self._first.alone())
+        alone: T = await self._do(self._first.alone)
         return alone
 
     def when_done(self, function: Callable[[], object]) -> None:
@@ -181,9 +179,7 @@ class Batch(Generic[T]):
     async def _work(self) -> None:
         """Do the calls of those who are left when it can be done, and tell everyone."""
         try:
-            if self._reached is not None:
-                await self._reached()
-            found = await self._perform(self._together())
+            found = await self._do(self._together)
         except BaseException as error:
             for answer in self._wanted:
                 _fail(answer, error)
@@ -195,6 +191,12 @@ class Batch(Generic[T]):
                     _fail(answer, one)
                 elif not answer.done():
                     answer.set_result(one)
+
+    async def _do(self, make: Callable[[], Call[Any]]) -> Any:
+        """Do a call, which is made when it can be done."""
+        if self._reached is not None:
+            await self._reached()
+        return await self._perform(make())
 
     def _together(self) -> Call[list[T]]:
         """The call for those who are left."""
