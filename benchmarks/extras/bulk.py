@@ -11,8 +11,8 @@ from sqlalchemy.engine import make_url
 
 from benchmarks.contenders.converters import PRAGMAS, register
 from benchmarks.contenders.statements import Statements
-from benchmarks.extras import Setting, Way, powers
-from benchmarks.extras.courses import NAMES, SIMPLE, Shop, new_rows
+from benchmarks.extras import Setting, Way
+from benchmarks.extras.courses import NAMES, SIMPLE, Growing, new_rows
 from benchmarks.extras.courses import opened as opened_shop
 from benchmarks.schema import TABLE
 
@@ -20,16 +20,8 @@ WAIT = 100
 """A source that waits does so after so many rows."""
 
 
-class Bulk:
+class Bulk(Growing):
     """The table is empty before each."""
-
-    def __init__(self, shop: Shop) -> None:
-        self.shop = shop
-        self.sizes = powers(shop.setting.most)
-
-    def rounds(self, size: int) -> int:
-        """Fewer of many rows."""
-        return self.shop.setting.rounds if size <= 100_000 else min(self.shop.setting.rounds, 3)
 
     async def ways(self, size: int) -> list[Way]:
         """The bare driver is the measure of all others."""

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from benchmarks.contenders import CONTENDERS, Contender
 from benchmarks.contenders.orm_sqlalchemy import engine_for
 from benchmarks.contenders.repositories import Repo
-from benchmarks.extras import Setting
+from benchmarks.extras import Setting, powers
 from benchmarks.schema import TABLE, Model
 from repo import Database, Repository
 
@@ -55,6 +55,18 @@ class Shop:
         """So many rows, and no others; their keys are 1, 2, 3 ..."""
         await self.empty()
         await self.journals.add_many(new_rows(count))
+
+
+class Growing:
+    """The sizes of a measurement that grows with the number of rows."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self.sizes = powers(shop.setting.most)
+
+    def rounds(self, size: int) -> int:
+        """Fewer of many rows."""
+        return self.shop.setting.rounds if size <= 100_000 else min(self.shop.setting.rounds, 3)
 
 
 def new_rows(count: int) -> Iterator[dict[str, Any]]:

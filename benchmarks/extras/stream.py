@@ -6,24 +6,16 @@ from typing import Any
 
 from sqlalchemy import select
 
-from benchmarks.extras import Setting, Way, powers
-from benchmarks.extras.courses import Shop
+from benchmarks.extras import Setting, Way
+from benchmarks.extras.courses import Growing
 from benchmarks.extras.courses import opened as opened_shop
 
 CHUNK = 1000
 """So many rows come at a time from a session and from the driver."""
 
 
-class Streams:
+class Streams(Growing):
     """Every way counts what comes."""
-
-    def __init__(self, shop: Shop) -> None:
-        self.shop = shop
-        self.sizes = powers(shop.setting.most)
-
-    def rounds(self, size: int) -> int:
-        """Fewer of many rows."""
-        return self.shop.setting.rounds if size <= 100_000 else min(self.shop.setting.rounds, 3)
 
     async def ways(self, size: int) -> list[Way]:
         """With so many rows in place."""

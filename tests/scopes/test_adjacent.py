@@ -67,14 +67,6 @@ async def turns(number: int) -> None:
         await asyncio.sleep(0)
 
 
-async def test_gets_of_one_turn_are_one_statement(scope: Scope | AsyncSession, bank: Database) -> None:
-    """A hundred gathered gets are one SELECT, and each caller has the row of its own key, or None."""
-    with queries(bank) as sent:
-        found = await gather(*(Accounts(scope).get(n) for n in range(51, 151)))
-    assert [account and account.owner for account in found] == [*(f"owner {n}" for n in range(51, 101)), *[None] * 50]
-    assert len(sent) == 1
-
-
 async def test_a_lone_get_is_what_it_was(scope: Scope | AsyncSession, bank: Database) -> None:
     """Gets that are awaited one after the other are one statement each, for one key."""
     with queries(bank) as sent:
@@ -172,21 +164,6 @@ async def test_a_key_that_makes_no_sense_fails_as_it_does_alone(bank: Database, 
     assert at_once[:2] == (1, 2)
 
 
-async def test_other_models_and_other_relationships_do_not_mix(scope: Scope | AsyncSession, bank: Database) -> None:
-    """What is one statement has one model and one `load=`; each caller gets what it asked for."""
-    accounts, entries = Accounts(scope), Entries(scope)
-    with queries(bank) as sent:
-        plain, full, entry = await gather(
-            gather(*(accounts.get_one(n) for n in (1, 2))),
-            gather(*(accounts.get_one(n, load=Account.entries) for n in (3, 4))),
-            gather(*(entries.get_one(n, load=[(Entry.account,)]) for n in (5, 6))),
-        )
-    assert [account.id for account in plain] == [1, 2]
-    assert [[item.amount for item in account.entries] for account in full] == [[3], [4]]
-    assert [item.account.owner for item in entry] == ["owner 5", "owner 6"]
-    assert len(sent) == 1 + 2 + 2
-
-
 async def test_different_unique_columns_do_not_mix(scope: Scope | AsyncSession) -> None:
     """Rows that are asked for by their key, by another unique column and by the key of another model stay apart."""
     accounts, entries = Accounts(scope), Entries(scope)
@@ -216,14 +193,6 @@ async def test_no_statement_gets_too_wide(db: Database, kind: str) -> None:
             found = await gather(*(Wides(scope).get(key) for key in keys))
     assert [at for at, each in enumerate(found) if each] == list(range(0, 1_100, 100))
     assert sum("adjacent_wide" in statement for statement in sent) == 2
-
-
-async def test_many_are_split(tx: Transaction, bank: Database) -> None:
-    """2,500 gets are three and their answers are in order."""
-    with queries(bank) as sent:
-        found = await gather(*(Accounts(tx).get(n) for n in range(1, 2_501)))
-    assert [account.id for account in found if account] == list(range(1, 101))
-    assert len(sent) == 3
 
 
 @pytest.mark.parametrize("cancelled", [[0], [1], [0, 1], [0, 2]])

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from sqlalchemy import MetaData, String, text
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from repo import Database, NotFound, Repository, Scope, gather
 from repo.errors import RepoError
 from repo.events import CallEnded, Event
 from repo.testing import queries
+from tests.models import opened
 from tests.scopes.models import Account, Accounts, Base, Entries, Entry
 
 
@@ -61,10 +63,19 @@ async def scope(request: pytest.FixtureRequest, bank: Database) -> AsyncIterator
         yield snapshot
 
 
-async def test_gets_of_one_turn_are_one_statement(scope: Scope, bank: Database) -> None:
+@pytest.fixture(params=["database", "snapshot", "transaction", "session"])
+async def every(request: pytest.FixtureRequest, bank: Database) -> AsyncIterator[Scope | AsyncSession]:
+    """All scopes, those that have a line of calls as well; a snapshot has begun."""
+    async with opened(bank, request.param) as scope:
+        if request.param == "snapshot":
+            await Accounts(scope).count()
+        yield scope
+
+
+async def test_gets_of_one_turn_are_one_statement(every: Scope | AsyncSession, bank: Database) -> None:
     """A hundred gathered gets are one SELECT, and each caller has the row of its own key, or None."""
     with queries(bank) as sent:
-        found = await gather(*(Accounts(scope).get(n) for n in range(51, 151)))
+        found = await gather(*(Accounts(every).get(n) for n in range(51, 151)))
     assert [account and account.owner for account in found] == [
         *(f"owner {n}" for n in range(51, 101)),
         *[None] * 50,
@@ -127,9 +138,9 @@ async def test_each_caller_has_its_own_entity(scope: Scope, bank: Database) -> N
     assert found[2].balance == 1
 
 
-async def test_other_models_and_other_relationships_do_not_mix(scope: Scope, bank: Database) -> None:
+async def test_other_models_and_other_relationships_do_not_mix(every: Scope | AsyncSession, bank: Database) -> None:
     """What is one statement has one model and one `load=`; each caller gets what it asked for."""
-    accounts, entries = Accounts(scope), Entries(scope)
+    accounts, entries = Accounts(every), Entries(every)
     with queries(bank) as sent:
         plain, full, entry = await gather(
             gather(*(accounts.get_one(n) for n in (1, 2))),
@@ -169,10 +180,10 @@ async def test_texts_that_the_database_finds_equal(bank: Database) -> None:
     assert sum(found is not None for found in together) >= 2
 
 
-async def test_many_are_split(bank: Database) -> None:
+async def test_many_are_split(every: Scope | AsyncSession, bank: Database) -> None:
     """2,500 gets are three statements, and their answers are in order."""
     with queries(bank) as sent:
-        found = await gather(*(Accounts(bank).get(n) for n in range(1, 2_501)))
+        found = await gather(*(Accounts(every).get(n) for n in range(1, 2_501)))
     assert [account.id for account in found if account] == list(range(1, 101))
     assert len(sent) == 3
 
