@@ -42,6 +42,7 @@ HOUSE = (
         "engine.shapes",
         "engine.plans",
         "engine.hydration",
+        "engine.loop",
         "engine.lending",
         "engine.connections",
         "engine.directly",
@@ -65,7 +66,7 @@ HOUSE = (
         "engine.locking",
         "engine",
     ),
-    *("scopes.call", "scopes.loop", "scopes.stream", "scopes.queue", "scopes.batching", "scopes.adjacent"),
+    *("scopes.call", "scopes.stream", "scopes.queue", "scopes.batching", "scopes.adjacent"),
     *(
         "scopes.scope",
         "scopes.session",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from repo import Database
-from repo.scopes.loop import has_more_to_run
+from repo.engine.loop import call_in_next_turn, has_more_to_run
 from tests.models import opened
 from tests.scopes.models import Accounts
 
@@ -41,6 +41,21 @@ def test_asyncio_tells_what_is_ready() -> None:
     assert asyncio.run(look()) == [False, True, False, True]
 
 
+def test_steps_of_our_own_are_not_counted() -> None:
+    """What tidies up after a turn of the loop makes no calls; what is ready beside it may."""
+
+    async def look() -> list[bool]:
+        loop = asyncio.get_running_loop()
+        ours = call_in_next_turn(int)
+        alone = has_more_to_run(loop)
+        loop.call_soon(int)
+        beside = has_more_to_run(loop)
+        ours.cancel()
+        return [alone, beside]
+
+    assert asyncio.run(look()) == [False, True]
+
+
 def test_a_loop_that_does_not_tell_may_have_more() -> None:
     """Where nothing is known of what is ready, something may be."""
     silent: Any = object()
@@ -63,11 +78,11 @@ async def test_a_lone_get_waits_for_nobody(bank: Database, kind: str) -> None:
     """A get that nobody can join begins at once; one that others can join waits for one turn of the loop."""
     async with opened(bank, kind) as scope:
         await Accounts(scope).count()
-        for _ in range(5):
-            await asyncio.sleep(0)
         alone = Watched(Accounts(scope).get(1))
         await alone
+        next_one = Watched(Accounts(scope).get(3))
+        await next_one
         asyncio.get_running_loop().call_soon(int)
         beside = Watched(Accounts(scope).get(2))
         await beside
-    assert [get.waits[0] is None for get in (alone, beside)] == [False, True]
+    assert [get.waits[0] is None for get in (alone, next_one, beside)] == [False, False, True]

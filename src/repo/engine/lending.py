@@ -16,6 +16,8 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util import greenlet_spawn
 
+from repo.engine.loop import call_in_next_turn
+
 TURNS = 4
 """Who asks again as soon as he has an answer, by reads that are done together, does so in the third turn."""
 
@@ -83,7 +85,7 @@ class Lender:
         """Take one back that is as it was lent."""
         self._given[0].append(connection)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_soon(self._cool)
+            self._timer = call_in_next_turn(self._cool)
 
     async def hand_in(self, connection: PoolProxiedConnection) -> None:
         """Let the pool have one back."""
@@ -127,7 +129,7 @@ class Lender:
         oldest = self._given.pop()
         self._let_go(oldest)
         self._given.insert(0, oldest)
-        self._timer = asyncio.get_running_loop().call_soon(self._cool) if any(self._given) else None
+        self._timer = call_in_next_turn(self._cool) if any(self._given) else None
 
     def _let_go(self, connections: list[PoolProxiedConnection]) -> None:
         """Let the pool have all of them back, which takes no awaiting: there is nothing to be undone on them."""

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 from sqlalchemy.orm import Session
 
 from repo.engine.connections import Counts
+from repo.engine.loop import has_more_to_run
 from repo.scopes.batching import Batch, Shareable
 from repo.scopes.call import Performer
-from repo.scopes.loop import has_more_to_run
 from repo.scopes.queue import Place, Queue
 
 T = TypeVar("T")

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 from repo.engine.admission import inside
 from repo.engine.conditions import KEYS
 from repo.engine.connections import Counts
+from repo.engine.loop import has_more_to_run
 from repo.gather import finish
 from repo.scopes.call import Call, Performer
-from repo.scopes.loop import has_more_to_run
 
 T = TypeVar("T")
 
