@@ -62,13 +62,13 @@ class Batches:
         Raises:
             RepoError: the database failed; all who asked together get the same error.
         """
-        if not has_more_to_run(asyncio.get_running_loop()):
-            return await scope.perform(shareable.alone())
         # Callers that are inside of different scopes hold different connections while they wait.
         like = (shareable.like, *inside())
         others: Batch[T] | None = self._open.get(like)
         if others is not None and others.takes(shareable):
             return await others.join(shareable)
+        if not has_more_to_run(asyncio.get_running_loop()):
+            return await scope.perform(shareable.alone())
         batch: Batch[T] = Batch(shareable, scope.perform, self._counts)
         self._open[like] = batch
         try:
