@@ -24,6 +24,7 @@ from repo.engine.connections import Connections
 from repo.engine.directly import Direct, NotDirectly, Way
 from repo.engine.making import create, given
 from repo.engine.plans import Plans
+from repo.engine.together import Committed, Together
 from repo.engine.tokens import TOKENS
 from repo.errors import ConfigurationError, ConnectionLost, UsageError, translate
 from repo.events import Hook
@@ -305,6 +306,12 @@ class Database(Scope):
                 if writes:
                     return await self._write(connection, call)
                 return await self._read(connection, call, trace)
+
+    @property
+    def writes_together(self) -> type[Together] | None:
+        """Those who would write one after the other do it with one COMMIT."""
+        can = self.dialect.one_writer and self._statement_timeout is None
+        return self._connections.unwatched(Committed) if can else None
 
     @property
     def plans(self) -> Plans | None:

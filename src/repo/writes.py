@@ -1,7 +1,7 @@
 """The verbs that write."""
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext, suppress
 from functools import partial
 from typing import Any, Literal, TypeVar, overload
 
@@ -21,10 +21,11 @@ from repo.engine.conditions import (
     not_found,
 )
 from repo.engine.directly import Direct
+from repo.engine.plans import Plans
 from repo.engine.reach import Reach
 from repo.engine.rows import Intake
 from repo.engine.sources import CHUNK, Chunk, check_source, chunks
-from repo.engine.together import Together
+from repo.engine.together import ByItself, Together
 from repo.engine.writing import RowWrite
 from repo.errors import UsageError
 from repo.reads import Reads
@@ -97,13 +98,15 @@ class Writes(Reads[M]):
         stored: list[M] = []
 
         def add(chunk: Chunk, own: Session) -> None:
-            if returning:
-                stored.extend(bulk.add_returning(own, dialect, mapper, chunk.groups))
-            else:
-                bulk.add(own, dialect, chunk)
+            stored.extend(bulk.add_returning(own, dialect, mapper, chunk.groups))
 
-        count = await self._store_all(source, Intake(self._reach(), "add_many"), add, progress)
-        return stored if returning else count
+        intake = Intake(self._reach(), "add_many")
+        if returning:
+            await self._store_all(source, intake, add, progress)
+            return stored
+        return await self._store_all(
+            source, intake, lambda chunk, own: bulk.add(own, dialect, chunk), progress, bulk.Load
+        )
 
     async def update(self, entity_or_key: M | KeyLike, /, **values: Any) -> M:
         """Change one row, and give its entity.
@@ -227,13 +230,16 @@ class Writes(Reads[M]):
         intake: Intake,
         store: Callable[[Chunk, Session], None],
         progress: Callable[[int], object] | None,
+        load: Callable[[Plans, Chunk], Direct[None]] | None = None,
     ) -> int:
-        """Store all of a source or nothing: how many."""
+        """Store all of a source or nothing, the short way where that is ``load``: how many."""
         check_source(self._mapper, source, intake.verb)
         unit: AbstractAsyncContextManager[Scope] = nullcontext(self.scope)
+        plans = None
         # Where each call is all or nothing by itself, one is enough for what it takes; nothing can fail after it.
         if self.scope.detaches and isinstance(source, list | tuple) and len(source) <= CHUNK and progress is None:
             source = tuple(source)  # which does not grow meanwhile
+            plans = self.scope.plans
         else:
             unit = self.scope.unit()
         count = 0
@@ -244,7 +250,8 @@ class Writes(Reads[M]):
             async with unit as scope:
                 inside = self.using(scope)
                 while chunk is not None:
-                    await inside._write(intake.verb, intake.reach, partial(store, chunk))
+                    direct = None if load is None or plans is None else load(plans, chunk)
+                    await inside._write(intake.verb, intake.reach, partial(store, chunk), direct)
                     count += chunk.count
                     if progress is not None:
                         progress(count)
@@ -271,27 +278,34 @@ class Writes(Reads[M]):
 
     async def _write_row(self, verb: str, write: RowWrite[T]) -> T:
         """Let the scope write one row; its entity is as before also if the COMMIT fails."""
-        shared = _Shared(verb, write, self.model, self._metadata)
+        together = self.scope.writes_together if write.is_short else None
+        shared = _Shared(verb, write, self.model, self._metadata, together or Together)
         try:
-            if write.is_short and self.scope.shares_writes:
-                return await self.scope.share(shared)
+            if together is not None:
+                with suppress(ByItself):
+                    return await self.scope.share(shared)
             return await self.scope.perform(shared.alone())
-        except Exception:
-            write.restore()
+        except BaseException as error:
+            if isinstance(error, Exception):
+                write.restore()
+            write.is_given_up = True
             raise
 
 
 class _Shared(Shareable[T]):
-    """The write of a row, which a transaction may do together with others."""
+    """The write of a row, which may be done together with others."""
 
-    __slots__ = ("_metadata", "like", "verb", "wanted", "writes")
+    __slots__ = ("_metadata", "_together", "like", "verb", "wanted", "writes")
 
-    def __init__(self, verb: str, write: RowWrite[T], model: type[Any], metadata: About) -> None:
+    def __init__(
+        self, verb: str, write: RowWrite[T], model: type[Any], metadata: About, together: type[Together]
+    ) -> None:
         self.verb = verb
         self.like = (verb, model)
         self.wanted = write
         self.writes = write.row
         self._metadata = metadata
+        self._together = together
 
     def alone(self) -> Call[T]:
         write = self.wanted
@@ -299,5 +313,5 @@ class _Shared(Shareable[T]):
         return Call(self.verb, write.work, writes=True, metadata=self._metadata, direct=direct)
 
     def together(self, wanted: Sequence[RowWrite[T]]) -> Call[list[T]]:
-        writes = Together(wanted)
+        writes = self._together(wanted)
         return Call(self.verb, writes.work, writes=True, metadata=self._metadata, direct=writes)

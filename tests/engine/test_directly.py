@@ -216,6 +216,23 @@ async def test_an_upsert_through_the_database_goes_the_short_way(hooked: Databas
     assert told == []
 
 
+async def test_a_list_goes_in_the_short_way(hooked: Database) -> None:
+    """A list of rows that are alike is stored by one call of the driver's; a row that is refused is told as ever."""
+    users, few = Users(hooked), [{"name": f"user {n}"} for n in range(600)]
+    with executed_by_sqlalchemy() as executed:
+        assert await users.add_many(few) == 600
+        assert await users.add_many([User(name="one"), User(name="more")]) == 2
+    assert (executed, await users.count()) == ([], 605)
+    taken, told = [{"id": 9000, "name": "new"}, {"id": 1, "name": "old"}], []
+    for kind in ("database", "transaction"):
+        with pytest.raises(UniqueViolation) as refused:
+            async with opened(hooked, kind) as scope:
+                await Users(scope).add_many(taken)
+        told.append(str(refused.value))
+    assert told[0] == told[1]
+    assert await users.count() == 605
+
+
 async def test_what_a_write_finds_out_is_told_as_on_the_long_way(hooked: Database) -> None:
     """Where a row is refused, or is not there, the error is the same, and the entity is as before."""
     users = Users(hooked)

@@ -15,7 +15,7 @@ async def accounts(db: Database) -> Accounts:
 
 @pytest.fixture
 async def bank(db: Database, accounts: Accounts) -> Database:
-    """A hundred accounts, numbered from 1, with an entry each."""
-    await accounts.add_many({"id": n, "owner": f"owner {n}", "balance": n} for n in range(1, 101))
-    await Entries(db).add_many({"id": n, "account_id": n, "amount": n} for n in range(1, 101))
+    """A hundred accounts with an entry each, of which the database has counted up the keys from 1."""
+    await accounts.add_many({"owner": f"owner {n}", "balance": n} for n in range(1, 101))
+    await Entries(db).add_many({"account_id": n, "amount": n} for n in range(1, 101))
     return db

@@ -40,14 +40,6 @@ class Rich(Repository[Account]):
 
 
 @pytest.fixture
-async def bank(db: Database, accounts: Accounts) -> Database:
-    """A hundred accounts with an entry each, of which the database has counted up the keys."""
-    await accounts.add_many({"owner": f"owner {n}", "balance": n} for n in range(1, 101))
-    await Entries(db).add_many({"account_id": n, "amount": n} for n in range(1, 101))
-    return db
-
-
-@pytest.fixture
 async def tx(bank: Database) -> AsyncIterator[Transaction]:
     """A transaction, which commits."""
     async with bank.transaction() as tx:

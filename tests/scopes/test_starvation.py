@@ -2,11 +2,11 @@ import asyncio
 import re
 
 import pytest
-from sqlalchemy import literal, select, text
+from sqlalchemy import literal, select, text, true
 
 from repo import Database, UsageError, gather
 from repo.errors import PoolDeadlock, PoolTimeout, SelfDeadlock
-from tests.scopes.models import Account, Accounts
+from tests.scopes.models import Account, Accounts, Entries
 
 
 async def test_transactions_that_need_more_connections(url: str, accounts: Accounts) -> None:
@@ -86,10 +86,13 @@ async def test_a_limit_on_waiting_for_the_turn_to_write(url: str, accounts: Acco
 
         task = asyncio.create_task(hold(), name="the-writer")
         await held.wait()
-        waiting = [asyncio.create_task(Accounts(db).add(Account(owner="Ada"))) for _ in range(3)]
-        await asyncio.sleep(0)
-        assert db.stats.waiting == 3
+        writes = (Accounts(db).add(Account(owner="Ada")), Entries(db).delete(1), Accounts(db).delete_where(true()))
+        waiting = [asyncio.create_task(write) for write in writes]
+        for _ in range(2):
+            await asyncio.sleep(0)
+        counted = db.stats.waiting
         results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert counted == 3
         assert {type(result) for result in results} == {PoolTimeout}
         assert re.search(
             r"0.05 s \(pool_timeout\) for its turn to write, which a transaction of the-writer", str(results[0])

@@ -160,6 +160,22 @@ class Dialect(ABC):
             seconds: as for ``fetch``; where the database itself does not know it, for all of them.
         """
 
+    async def fetch_each(
+        self, driver: Any, statements: Sequence[tuple[str, Sequence[Any]]]
+    ) -> Sequence[Sequence[Any] | None]:
+        """Run statements that have nothing to do with each other, and commit them together, where there is one writer.
+
+        One trip to the database. If it raises, none has done anything.
+
+        Args:
+            driver: as for ``fetch``; in no transaction.
+            statements: each by its text and what is sent with it.
+
+        Returns:
+            The rows that each yields; None for one that has failed, and done nothing.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     async def codes(self, driver: Any, text: str) -> Sequence[Any]:
         """By what codes the driver calls the types of a statement's columns; nothing where it knows none."""
@@ -209,6 +225,18 @@ class Dialect(ABC):
             connection: in a transaction.
             columns: some of a table, in its order.
             parts: their values as the driver wants them, of one row after the other; some rows at a time.
+        """
+
+    @abstractmethod
+    async def load(self, driver: Any, columns: Sequence[Column[Any]], values: Sequence[Any]) -> bool:
+        """Insert rows as ``copy`` does, by the driver's connection itself, in a transaction of their own.
+
+        False where that does not take them, and none was stored; so it is if it raises.
+
+        Args:
+            driver: as for ``fetch``; in no transaction.
+            columns: some of a table, in its order.
+            values: theirs as the driver wants them, of one row after the other.
         """
 
     @abstractmethod

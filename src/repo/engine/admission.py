@@ -24,13 +24,13 @@ class Stats:
     checked_out: int
     """Connections that are in use, or about to be opened."""
     waiting: int
-    """Calls and transactions that wait in line for a connection, or for their turn to write."""
+    """Calls and transactions that wait in line for a connection, or for their turn to write; a batch is one call."""
     longest_wait: float
     """The longest that one of them has waited so far, in seconds."""
     queries: int
     """Calls that have had a connection so far, of all scopes."""
     batches: int
-    """How many of them were several gathered ``get``s or ``load``s."""
+    """How many of them were several gathered calls."""
 
 
 class Holder:

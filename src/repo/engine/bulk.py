@@ -20,7 +20,9 @@ from repo.engine.conditions import (
     not_found,
     stored,
 )
+from repo.engine.directly import Direct, NotDirectly, Way
 from repo.engine.entities import complete_many, early
+from repo.engine.plans import Plans
 from repo.engine.reach import Reach
 from repo.engine.rows import AS_THEY_ARE, Group, Row
 from repo.engine.sources import Chunk
@@ -38,6 +40,28 @@ def add(own: Session, dialect: Dialect, chunk: Chunk) -> None:
         elif not _copy(own, dialect, chunk):
             group = waiting.popleft()
             own.execute(insert(group.shape.mapper.class_), group.rows, execution_options=AS_THEY_ARE)
+
+
+class Load(Direct[None]):
+    """Rows that are alike, by one call of the driver's that stores them all, or none."""
+
+    __slots__ = ("_chunk", "_plans")
+
+    def __init__(self, plans: Plans, chunk: Chunk) -> None:
+        self._plans = plans
+        self._chunk = chunk
+
+    async def run(self, way: Way) -> None:
+        group, *others = self._chunk.groups
+        bound = None if others or group.shape.needs_flush else binding(group.shape, group.names, self._plans.dialect)
+        if bound is None:
+            raise NotDirectly
+        try:
+            taken = await way.dialect.load(way.driver, bound.columns, bound.values(group))
+        except way.dialect.unexplained as error:
+            raise NotDirectly from error
+        if not taken:
+            raise NotDirectly
 
 
 def add_returning(own: Session, dialect: Dialect, mapper: Mapper[Any], groups: Sequence[Group]) -> list[Any]:

@@ -80,6 +80,17 @@ class Way:
             raise NotDirectly from error
         return first.plan.read(rows)
 
+    async def fetch_each(self, statements: Sequence[Statement]) -> Sequence[Sequence[Any] | None]:
+        """The rows that each statement yields as the driver has them, committed together; None for one that failed."""
+        for statement in statements:
+            if statement.plan.reading is None:
+                statement.plan.learn(await self.dialect.codes(self.driver, statement.text))
+        try:
+            sent = [(statement.text, statement.values) for statement in statements]
+            return await self.dialect.fetch_each(self.driver, sent)
+        except self.dialect.unexplained:
+            return [None] * len(statements)
+
 
 class Direct(ABC, Generic[T]):
     """A call that may go the short way."""

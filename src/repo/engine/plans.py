@@ -64,7 +64,8 @@ class Plans:
     """
 
     def __init__(self, dialect: Dialect, hooks: Sequence[Hook]) -> None:
-        self._dialect = dialect
+        self.dialect = dialect
+        """SQLAlchemy's."""
         self._hooks = hooks
         self._kept: OrderedDict[Hashable, Plan | str] = OrderedDict()
 
@@ -105,7 +106,7 @@ class Plans:
 
     def plan(self, statement: Any, parameters: Sequence[BindParameter[Any]]) -> "Plan | str":
         """A plan for a statement of plain columns, in which these parameters get other values each time."""
-        made = Plan(self._dialect, statement, parameters)
+        made = Plan(self.dialect, statement, parameters)
         if made.has_more:
             return "a value of it is made each time that it is executed"
         return made if made.is_complete else "a value of the statement goes nowhere that can be found"

@@ -29,6 +29,8 @@ class Write(Direct[T]):
 
     row: Hashable
     """Which row, or entity, it is about."""
+    is_given_up: bool
+    """Whether nobody waits for it any more."""
 
     @abstractmethod
     def work(self, own: Session) -> T:
@@ -148,6 +150,65 @@ class Together(Direct[list[Any]]):
     def _left(self) -> list[int]:
         """The numbers of those that have no outcome yet."""
         return [number for number, outcome in enumerate(self._outcomes) if outcome is _NOTHING]
+
+
+class ByItself(Exception):
+    """A write has to be done by itself; nothing has happened."""
+
+
+class Committed(Together):
+    """Several writes that have nothing to do with each other, but that they are committed together.
+
+    For each its result, the error that is its own, or ``ByItself``.
+    """
+
+    __slots__ = ()
+
+    async def run(self, way: Way) -> list[Any]:
+        ready = self._all_ready()
+        sent = {number: statement for number, statement in ready.items() if statement is not None}
+        try:
+            found = dict(zip(sent, await way.fetch_each([*sent.values()]) if sent else (), strict=True))
+        except BaseException:
+            for number in ready:
+                self._writes[number].undo()
+            raise
+        for number, statement in ready.items():
+            try:
+                self._outcomes[number] = self._finished(number, statement, found.get(number, ()))
+            except Exception as error:
+                self._writes[number].undo()
+                self._outcomes[number] = _own(error)
+        return self.work(None)
+
+    def _all_ready(self) -> dict[int, Statement | None]:
+        """The statements of those for which somebody waits; one that cannot be made ready has its error."""
+        ready: dict[int, Statement | None] = {}
+        for number, write in enumerate(self._writes):
+            if not write.is_given_up:
+                try:
+                    ready[number] = write.ready(None, None)
+                except Exception as error:
+                    self._outcomes[number] = _own(error)
+        return ready
+
+    def _finished(self, number: int, statement: Statement | None, rows: Sequence[Any] | None) -> Any:
+        """The result of one of them."""
+        if rows is None:
+            raise NotDirectly
+        read = rows if statement is None else statement.plan.read(rows)
+        return self._writes[number].finish(read[0] if read else None)
+
+    def work(self, own: Session | None) -> list[Any]:
+        """Have all be done by themselves that have no outcome yet."""
+        for number in self._left():
+            self._outcomes[number] = ByItself()
+        return self._outcomes
+
+
+def _own(error: Exception) -> Exception:
+    """What is told to the caller of one of several writes."""
+    return ByItself() if isinstance(error, NotDirectly) else error
 
 
 def is_failure(own: Session, error: Exception) -> bool:

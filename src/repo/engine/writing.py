@@ -46,12 +46,13 @@ class RowWrite(Write[T]):
         row: which one it is about.
     """
 
-    __slots__ = ("_plans", "_reach", "row")
+    __slots__ = ("_plans", "_reach", "is_given_up", "row")
 
     def __init__(self, plans: Plans | None, reach: Reach, row: Hashable) -> None:
         self._plans = plans
         self._reach = reach
         self.row = row
+        self.is_given_up = False
 
     @property
     def is_short(self) -> bool:

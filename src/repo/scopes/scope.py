@@ -24,7 +24,7 @@ from sqlalchemy.sql.selectable import TypedReturnsRows
 from sqlalchemy.sql.visitors import iterate
 
 from repo.dialects.base import Dialect
-from repo.engine import asking, execution
+from repo.engine import asking, execution, together
 from repo.engine.conditions import Order, order_terms
 from repo.engine.directly import Direct
 from repo.engine.plans import Plans
@@ -74,10 +74,13 @@ class Scope(ABC):
 
     keeps_locks: ClassVar[bool] = False
     """Whether a row lock that a call takes is held after the call."""
-    shares_writes: ClassVar[bool] = False
-    """Whether writes may be shared, because all of them happen or none."""
     dialect: Dialect
     """The database's ways."""
+
+    @property
+    def writes_together(self) -> type[together.Together] | None:
+        """How writes of one row are done together; None where each is done by itself."""
+        return None
 
     @property
     def plans(self) -> Plans | None:

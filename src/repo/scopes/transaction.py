@@ -27,7 +27,7 @@ from repo.engine.entities import complete
 from repo.engine.flushing import FlushGuard
 from repo.engine.originals import Originals, is_listened_to
 from repo.engine.plans import Plans
-from repo.engine.together import is_failure
+from repo.engine.together import Together, is_failure
 from repo.errors import (
     CommitOutcomeUnknown,
     ConnectionLost,
@@ -65,7 +65,6 @@ class Transaction(Scope):
     kind = "Transaction"
     detaches = False
     keeps_locks = True
-    shares_writes = True
 
     def __init__(
         self,
@@ -152,6 +151,11 @@ class Transaction(Scope):
 
     def share(self, shareable: Shareable[T]) -> Awaitable[T]:
         return self._adjacent.share(self, shareable, self.session.sync_session)
+
+    @property
+    def writes_together(self) -> type[Together]:
+        """Writes of a transaction all happen, or none."""
+        return Together
 
     @property
     def plans(self) -> Plans | None:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from itertools import chain
 from typing import Any, cast
 
 from sqlalchemy import URL, Column, ColumnElement, Connection, MetaData, event, text
@@ -14,17 +13,13 @@ from sqlalchemy.util import await_only
 
 from repo.dialects.base import Dialect, EngineSettings, TransactionOptions
 from repo.dialects.postgresql import beginning, limits
+from repo.dialects.postgresql.copying import copy_in, has_refused, takes
 from repo.dialects.postgresql.driver import connect, sent, watch
-from repo.dialects.postgresql.errors import UNSENDABLE, broken, translate
+from repo.dialects.postgresql.errors import broken, translate
 from repo.dialects.postgresql.values import comparable, in_days, stored
-from repo.errors import ConfigurationError, InvalidValue, RepoError
+from repo.errors import ConfigurationError, RepoError
 
 EXPORT = text("SELECT pg_export_snapshot()")
-COPIES = text(
-    "SELECT relkind IN ('r', 'p', 'f') AND NOT row_security_active(oid) FROM pg_class WHERE oid = to_regclass(:name)"
-)
-"""Whether COPY takes rows for a table: not for a view, nor where row-level security applies to the user."""
-
 _NUMBERS: dict[str, type[int] | type[float]] = {
     "timeout": float,
     "command_timeout": float,
@@ -149,23 +144,18 @@ class PostgreSQL(Dialect):
     ) -> bool:
         # Asked before, as a COPY that fails would end the transaction. It goes through SQLAlchemy,
         # which sends BEGIN with the first statement that does.
-        table: Any = columns[0].table
-        name = connection.dialect.identifier_preparer.format_table(table)
-        if not connection.scalar(COPIES, {"name": name}):
+        if not takes(connection, columns[0].table):
             return False
-        driver: Any = connection.connection.driver_connection
-        names = [column.name for column in columns]
-        rows = chain.from_iterable(zip(*[iter(part)] * len(names), strict=True) for part in parts)
+        await_only(copy_in(connection.connection.driver_connection, columns, parts))
+        return True
+
+    async def load(self, driver: Any, columns: Sequence[Column[Any]], values: Sequence[Any]) -> bool:
         try:
-            await_only(driver.copy_records_to_table(table.name, schema_name=table.schema, columns=names, records=rows))
+            await copy_in(driver, columns, [values])
         except Exception as error:
-            if isinstance(error, RepoError | OSError) or translate(error) is not None:
+            if not has_refused(error):
                 raise
-            # Python's own error, by the driver's encoder or a type's processor: it may show the value.
-            raise InvalidValue(
-                f"a row's value does not fit its column's type: {type(error).__name__}; its cause says more",
-                code=UNSENDABLE,
-            ) from error
+            return False
         return True
 
     def insert(self, model: Any) -> Any:

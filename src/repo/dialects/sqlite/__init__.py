@@ -5,10 +5,10 @@ import contextlib
 import math
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar
 
 from sqlalchemy import URL, Column, ColumnElement, Connection, MetaData, event
 from sqlalchemy.dialects.sqlite import insert
@@ -19,10 +19,12 @@ from repo.dialects.base import Dialect, EngineSettings, NotPinned, TransactionOp
 from repo.dialects.sqlite import limits
 from repo.dialects.sqlite.constraints import kind
 from repo.dialects.sqlite.diagnosis import diagnose, diagnose_locked
-from repo.dialects.sqlite.driver import ClosingConnection, connect
+from repo.dialects.sqlite.driver import ClosingConnection, ThreadedConnection, connect, fetch, fetch_each, fetch_many
 from repo.dialects.sqlite.errors import translate
-from repo.dialects.sqlite.inserting import insert_many
+from repo.dialects.sqlite.inserting import insert_many, load, texts_of
 from repo.errors import ConfigurationError, RepoError
+
+T = TypeVar("T")
 
 BUSY_TIMEOUT = 10.0
 """Seconds that a connection waits for another process's write lock."""
@@ -101,23 +103,26 @@ class SQLite(Dialect):
     def limited(self, connection: Connection, seconds: float | None, *, begun: bool) -> AbstractContextManager[None]:
         return limits.limited(connection, seconds)
 
-    async def fetch(self, driver: Any, text: str, values: Sequence[Any], seconds: float | None) -> Sequence[Any]:
-        try:
-            if seconds is None or seconds == math.inf:
-                return cast("Sequence[Any]", await driver.execute_fetchall(text, values))
-            with limits.stopping(driver, seconds):
-                return cast("Sequence[Any]", await driver.execute_fetchall(text, values))
-        except sqlite3.OperationalError as error:
-            if kind(error) == "SQLITE_BUSY":
-                await diagnose_locked(driver, error)
-            raise
+    async def fetch(
+        self, driver: ThreadedConnection, text: str, values: Sequence[Any], seconds: float | None
+    ) -> Sequence[Any]:
+        running = _with_reasons(driver, driver.visit(fetch, text, values))
+        if seconds is None or seconds == math.inf:
+            return await running
+        with limits.stopping(driver, seconds):
+            return await running
 
     async def fetch_many(
-        self, driver: Any, text: str, sets: Sequence[Sequence[Any]], seconds: float | None
+        self, driver: ThreadedConnection, text: str, sets: Sequence[Sequence[Any]], seconds: float | None
     ) -> Sequence[Any]:
         limit = None if seconds == math.inf else seconds
         with contextlib.nullcontext() if limit is None else limits.stopping(driver, limit):
-            return cast(Sequence[Any], await driver.fetch_many(text, sets))
+            return await driver.visit(fetch_many, text, sets)
+
+    async def fetch_each(
+        self, driver: ThreadedConnection, statements: Sequence[tuple[str, Sequence[Any]]]
+    ) -> Sequence[Sequence[Any] | None]:
+        return await _with_reasons(driver, driver.visit(fetch_each, statements))
 
     async def codes(self, driver: Any, text: str) -> Sequence[Any]:
         return ()
@@ -178,6 +183,12 @@ class SQLite(Dialect):
         parts: Iterable[Sequence[Any]],
     ) -> bool:
         return insert_many(connection, columns, parts)
+
+    async def load(self, driver: ThreadedConnection, columns: Sequence[Column[Any]], values: Sequence[Any]) -> bool:
+        texts = texts_of(self.syntax, tuple(columns))
+        if texts is not None:
+            await _with_reasons(driver, driver.visit(load, texts, values))
+        return texts is not None
 
     def insert(self, model: Any) -> Any:
         return insert(model)
@@ -257,6 +268,16 @@ def _begin_implicitly(connection: Connection) -> None:
     options = connection.get_execution_options()
     if not options.get(_EXPLICIT_BEGIN) and options.get("isolation_level") != "AUTOCOMMIT":
         connection.exec_driver_sql("BEGIN")
+
+
+async def _with_reasons(driver: Any, running: Awaitable[T]) -> T:
+    """What the driver gives; it is found out who has the lock that it has not got."""
+    try:
+        return await running
+    except sqlite3.OperationalError as error:
+        if kind(error) == "SQLITE_BUSY":
+            await diagnose_locked(driver, error)
+        raise
 
 
 def _interrupt(connection: Any, *_: Any) -> None:

@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import sqlite3
 import weakref
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import aiosqlite
 
 from repo.gather import finish
+
+T = TypeVar("T")
 
 
 class ClosingConnection(sqlite3.Connection):
@@ -59,19 +61,24 @@ class ThreadedConnection(aiosqlite.Connection):
     stopped: asyncio.Future[Any] | None = None
     """Done when it has ended; it is told to stop by itself, too, when it cannot connect."""
 
-    async def fetch_many(self, text: str, sets: Sequence[Sequence[Any]]) -> list[Any]:
-        """All rows of a statement with each of some sets of values, in a transaction; all of them, or none."""
+    async def visit(self, function: Callable[..., T], *args: Any) -> T:
+        """What a function gives that works on the connection of ``sqlite3``, in its thread."""
         execute: Any = self._execute
-        rows: list[Any] = await execute(_fetch_many, self._conn, text, sets)
-        return rows
+        given: T = await execute(function, self._conn, *args)
+        return given
 
     def stop(self) -> asyncio.Future[Any] | None:
         self.stopped = super().stop()
         return self.stopped
 
 
-def _fetch_many(connection: sqlite3.Connection, text: str, sets: Sequence[Sequence[Any]]) -> list[Any]:
-    """The same on the connection of ``sqlite3``."""
+def fetch(connection: sqlite3.Connection, text: str, values: Sequence[Any]) -> list[Any]:
+    """All rows of a statement."""
+    return connection.execute(text, values).fetchall()
+
+
+def fetch_many(connection: sqlite3.Connection, text: str, sets: Sequence[Sequence[Any]]) -> list[Any]:
+    """All rows of a statement with each of some sets of values, in a transaction; all of them, or none."""
     rows: list[Any] = []
     connection.execute("SAVEPOINT repo_many")
     try:
@@ -85,6 +92,40 @@ def _fetch_many(connection: sqlite3.Connection, text: str, sets: Sequence[Sequen
         raise
     connection.execute("RELEASE repo_many")
     return rows
+
+
+def fetch_each(
+    connection: sqlite3.Connection, statements: Sequence[tuple[str, Sequence[Any]]]
+) -> list[list[Any] | None]:
+    """The rows of each statement, committed together; None for one that has failed."""
+    found: list[list[Any] | None] = []
+    with committing(connection):
+        for text, values in statements:
+            try:
+                found.append(connection.execute(text, values).fetchall())
+            except Exception as error:
+                if not connection.in_transaction or _was_interrupted(error):
+                    raise
+                found.append(None)
+    return found
+
+
+@contextlib.contextmanager
+def committing(connection: sqlite3.Connection) -> Iterator[None]:
+    """A block of statements that are all committed, or none of them."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _was_interrupted(error: Exception) -> bool:
+    """Whether a statement was stopped because nobody waits for it any more."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
 
 
 async def _wait_for(future: asyncio.Future[Any]) -> None:

@@ -131,7 +131,7 @@ def _raised_by_driver(error: BaseException) -> bool:
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
-    names = ("aiosqlite", "repo.dialects.sqlite.driver")
+    names = ("aiosqlite", "repo.dialects.sqlite.driver", "repo.dialects.sqlite.inserting")
     return last is not None and str(last.tb_frame.f_globals.get("__name__")).startswith(names)
 
 

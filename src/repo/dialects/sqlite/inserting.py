@@ -1,11 +1,17 @@
 """Many rows by few statements: several of them in each INSERT, which takes half the time."""
 
-from collections.abc import Iterable, Sequence
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any, ClassVar, NamedTuple
 
 from sqlalchemy import Column, Connection, Dialect, FromClause, Table, insert
+
+from repo.dialects.sqlite.driver import committing
+
+Ask = Callable[[str, tuple[Any, ...]], Sequence[Any]]
+"""Gives the rows of a statement."""
 
 VARIABLES = 999
 """How many parameters a statement may have in every version of SQLite."""
@@ -37,9 +43,12 @@ class Insert:
         return (dict(zip(self._keys, row, strict=True)) for row in zip(*[values] * len(self._keys), strict=True))
 
 
-class _Texts(NamedTuple):
-    """The INSERTs of a table."""
+class Texts(NamedTuple):
+    """The INSERTs of some columns."""
 
+    table: FromClause
+    width: int
+    """How many columns they are."""
     rows: int
     """How many the first two insert."""
     several: str
@@ -47,42 +56,55 @@ class _Texts(NamedTuple):
     """The same, which leaves what it had inserted when it fails."""
     one: str
 
+    def sent(self, values: Sequence[Any], ask: Ask) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+        """The statements for the values of one row after the other, each with its sets of them.
+
+        What was inserted before an error is left to the transaction.
+        """
+        size = self.rows * self.width
+        rest = len(values) - len(values) % size
+        if rest:
+            several = self.several_by_parts if _only_fails(self.table, ask) else self.several
+            yield several, [tuple(values[n : n + size]) for n in range(0, rest, size)]
+        if rest < len(values):
+            yield self.one, [tuple(values[n : n + self.width]) for n in range(rest, len(values), self.width)]
+
 
 def insert_many(connection: Connection, columns: Sequence[Column[Any]], parts: Iterable[Sequence[Any]]) -> bool:
-    """Insert rows of bound values; False where an INSERT of these columns is more than their values.
-
-    What was inserted before an error is left to the caller's savepoint.
-    """
-    texts = _texts(connection.dialect, tuple(columns))
+    """Insert rows of bound values; False where an INSERT of these columns is more than their values."""
+    texts = texts_of(connection.dialect, tuple(columns))
     if texts is None:
         return False
-    several, width, options = "", len(columns), {Insert.KEPT_AS: Insert(columns)}
+    options = {Insert.KEPT_AS: Insert(columns)}
+
+    def ask(text: str, values: tuple[Any, ...]) -> Sequence[Any]:
+        return connection.exec_driver_sql(text, values).all()
+
     for part in parts:
-        rest = len(part) - len(part) % (texts.rows * width)
-        if rest and not several:
-            only_fails = _only_fails(connection, columns[0].table)
-            several = texts.several_by_parts if only_fails else texts.several
-        for text, start, end, size in ((several, 0, rest, texts.rows * width), (texts.one, rest, len(part), width)):
-            if start < end:
-                sent = [tuple(part[n : n + size]) for n in range(start, end, size)]
-                connection.exec_driver_sql(text, sent, execution_options=options)
+        for text, sent in texts.sent(part, ask):
+            connection.exec_driver_sql(text, sent, execution_options=options)
     return True
 
 
-def _only_fails(connection: Connection, table: FromClause) -> bool:
+def load(connection: sqlite3.Connection, texts: Texts, values: Sequence[Any]) -> None:
+    """The same on the connection of ``sqlite3``, in a transaction of its own."""
+    with committing(connection):
+        for text, sent in texts.sent(values, lambda text, values: connection.execute(text, values).fetchall()):
+            connection.executemany(text, sent)
+
+
+def _only_fails(table: FromClause, ask: Ask) -> bool:
     """Whether a conflict in a table can be nothing but an error, so that it makes no difference to say so.
 
     SQLite copies each page that an INSERT of several rows touches, in order to undo that statement by
     itself, which takes longer than to insert them where their index is large. It need not with
     ``OR FAIL``; but this overrules what constraints and triggers say of conflicts.
     """
-    if not isinstance(table, Table) or table.schema is not None:
-        return False
-    return not connection.exec_driver_sql(_SAYS_MORE, (table.name,)).all()
+    return isinstance(table, Table) and table.schema is None and not ask(_SAYS_MORE, (table.name,))
 
 
 @lru_cache(maxsize=256)
-def _texts(dialect: Dialect, columns: tuple[Column[Any], ...]) -> _Texts | None:
+def texts_of(dialect: Dialect, columns: tuple[Column[Any], ...]) -> Texts | None:
     """The INSERTs of these columns; None where there is more to an INSERT."""
     keys, width = [column.key for column in columns], len(columns)
     statement = insert(columns[0].table).inline()
@@ -93,4 +115,4 @@ def _texts(dialect: Dialect, columns: tuple[Column[Any], ...]) -> _Texts | None:
     by_parts = str(statement.prefix_with("OR FAIL").compile(dialect=dialect, column_keys=keys))
     rows = next(number for number in _TOGETHER if number * width <= VARIABLES)
     others = f", {row}" * (rows - 1)
-    return _Texts(rows, one + others, by_parts + others, one)
+    return Texts(columns[0].table, width, rows, one + others, by_parts + others, one)
