@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 from collections.abc import Awaitable, Coroutine, Iterable
 from typing import Any, TypeVar, overload
 
@@ -96,6 +97,7 @@ class _Group:
         self.futures: list[asyncio.Future[Any]] = []
         self.running: dict[asyncio.Future[Any], None] = {}
         self.finished = asyncio.get_running_loop().create_future()
+        self.context = contextvars.copy_context()
         self.start()
 
     def start(self) -> None:
@@ -107,7 +109,7 @@ class _Group:
             future = _future(awaitable)
             self.futures.append(future)
             self.running[future] = None
-            future.add_done_callback(self.ended)
+            future.add_done_callback(self.ended, context=self.context)
         if not self.running and not self.finished.done():
             self.finished.set_result(None)
 

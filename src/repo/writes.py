@@ -1,7 +1,7 @@
 """The verbs that write."""
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from functools import partial
 from typing import Any, Literal, TypeVar, overload
 
@@ -282,8 +282,10 @@ class Writes(Reads[M]):
         shared = _Shared(verb, write, self.model, self._metadata, together or Together)
         try:
             if together is not None:
-                with suppress(ByItself):
+                try:
                     return await self.scope.share(shared)
+                except ByItself:
+                    pass
             return await self.scope.perform(shared.alone())
         except BaseException as error:
             if isinstance(error, Exception):

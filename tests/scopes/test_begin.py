@@ -35,7 +35,7 @@ async def write(db: Database) -> None:
 
 async def write_many(db: Database) -> None:
     """A write of several statements."""
-    await Accounts(db).add_many([{"owner": "Grace"}])
+    await Accounts(db).add_many({"owner": name} for name in ["Grace"])
 
 
 @pytest.fixture

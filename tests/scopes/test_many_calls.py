@@ -73,7 +73,7 @@ async def test_ten_thousand_calls(url: str) -> None:
         owners = [account.owner for account in await gather(*calls) if account is not None]
         assert owners == [f"{n % 10}" if n % 10 < 9 else f"new {n}" for n in range(CALLS)]
         assert await accounts.count() == 9 + CALLS // 10
-        assert out.seen == POOL
+        assert 1 < out.seen <= POOL  # how many are needed at a time depends on how quickly each answers
         assert on_server.seen in ((0,) if db.dialect.one_writer else range(2, POOL + 1))
         assert (db.stats.checked_out, db.stats.waiting) == (0, 0)
 

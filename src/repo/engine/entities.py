@@ -64,13 +64,15 @@ class Unharmed:
 class Before:
     """What one entity was. It does not keep the entity alive."""
 
+    __slots__ = ("_collections", "_committed", "_expired", "_rest", "_values", "session")
+
     def __init__(self, state: InstanceState[Any]) -> None:
         self.session = state.session
         self._values = dict(state.dict)
-        collections = [value for value in self._values.values() if hasattr(value, "_sa_adapter")]
-        self._collections = [(collection, collection._sa_adapter) for collection in collections]
+        related: Iterable[Any] = self._values.values() if state.mapper.relationships else ()
+        self._collections = tuple((value, value._sa_adapter) for value in related if hasattr(value, "_sa_adapter"))
         self._committed = dict(state.committed_state)
-        self._expired = set(state.expired_attributes)
+        self._expired = frozenset(state.expired_attributes)
         self._rest = {name: dict(v) if isinstance(v, dict) else v for name, v in vars(state).items()}
         self._rest.pop("_strong_obj", None)
 
@@ -80,7 +82,7 @@ class Before:
         state.dict.clear()
         state.dict.update(self._values)
         state.committed_state = self._committed
-        state.expired_attributes = self._expired
+        state.expired_attributes = set(self._expired)
         vars(state).clear()
         vars(state).update(self._rest)
         if alone:

@@ -39,8 +39,13 @@ class Signature(NamedTuple):
         return [parameter.effective_value for parameter in self.parameters]
 
 
+_NO_PARTS = Signature((), [])
+
+
 def signature(*parts: Any) -> Signature | None:
     """The signature of parts of a statement; None where SQLAlchemy cannot tell the shape of one."""
+    if not parts:
+        return _NO_PARTS
     keys: list[Any] = []
     parameters: list[BindParameter[Any]] = []
     for part in parts:

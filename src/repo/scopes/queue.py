@@ -17,16 +17,18 @@ class InFlight:
         self._calls: dict[asyncio.Task[object], str] = {}
         self._ended = asyncio.Event()
 
-    @contextmanager
-    def call(self, verb: str) -> Iterator[None]:
-        """A call of the running task is in flight for the length of the block."""
-        task = _running_task()
+    def call(self, verb: str) -> "_Flight":
+        """A block in which a call of the running task is in flight."""
+        return _Flight(self, verb)
+
+    def begin(self, task: asyncio.Task[object], verb: str) -> None:
+        """A call of a task is in flight."""
         self._calls[task] = verb
-        try:
-            yield
-        finally:
-            del self._calls[task]
-            self._ended.set()
+
+    def end(self, task: asyncio.Task[object]) -> None:
+        """It has ended."""
+        del self._calls[task]
+        self._ended.set()
 
     async def cancel(self) -> list[str]:
         """Cancel the calls of other tasks and wait for their end: ``"verb of task-name"`` each."""
@@ -42,6 +44,23 @@ class InFlight:
         while any(task in self._calls for task in tasks):
             self._ended.clear()
             await self._ended.wait()
+
+
+class _Flight:
+    """The block. Thousands may be open at a time, so it is as small as can be."""
+
+    __slots__ = ("_calls", "_task", "_verb")
+
+    def __init__(self, calls: InFlight, verb: str) -> None:
+        self._calls = calls
+        self._verb = verb
+        self._task = _running_task()
+
+    def __enter__(self) -> None:
+        self._calls.begin(self._task, self._verb)
+
+    def __exit__(self, *_: object) -> None:
+        self._calls.end(self._task)
 
 
 def refuse_abandoned(calls: list[str], outcome: str) -> None:
@@ -140,8 +159,10 @@ class Queue:
 
     def level(self) -> Level:
         """The innermost open level of this queue that the running task is inside of."""
-        mine = (level for level in reversed(_levels.get()) if level.queue is self and level.open)
-        return next(mine, self.root)
+        for level in reversed(_levels.get()):
+            if level.queue is self and level.open:
+                return level
+        return self.root
 
     @asynccontextmanager
     async def turn(self, verb: str, *, after_failure: bool = False) -> AsyncIterator[Level]:
