@@ -74,9 +74,11 @@ class Holder:
     def find_parent(self) -> None:
         """Find out what it is inside of; before it holds a permit itself."""
         around = () if self.alone else inside()
-        self.parent = next(
-            (each for each in reversed(around) if each.pool is self.pool and each.permits and each is not self), None
-        )
+        for each in reversed(around):
+            if each.pool is self.pool and each.permits and each is not self:
+                self.parent = each
+                return
+        self.parent = None
 
     def __str__(self) -> str:
         name = self.task.get_name() if self.task else "?"
@@ -191,7 +193,7 @@ class Permits:
 
     def _serve(self) -> None:
         """Give free permits to those in line."""
-        while self.held < self.size:
+        while self._line and self.held < self.size:
             entry = next((e for e in self._line if not e[1].done() and self._admissible(e[0])), None)
             if entry is None:
                 return
