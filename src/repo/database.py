@@ -24,7 +24,7 @@ from repo.engine.connections import Connections
 from repo.engine.directly import Direct, NotDirectly, Way
 from repo.engine.making import create, given
 from repo.engine.plans import Plans
-from repo.engine.together import Committed, Together
+from repo.engine.together import Committed, Several
 from repo.engine.tokens import TOKENS
 from repo.errors import ConfigurationError, ConnectionLost, UsageError, translate
 from repo.events import Hook
@@ -308,10 +308,11 @@ class Database(Scope):
                 return await self._read(connection, call, trace)
 
     @property
-    def writes_together(self) -> type[Together] | None:
+    def writes_together(self) -> type[Several] | None:
         """Those who would write one after the other do it with one COMMIT."""
-        can = self.dialect.one_writer and self._statement_timeout is None
-        return self._connections.unwatched(Committed) if can else None
+        if not self.dialect.one_writer or self._statement_timeout is not None or self._connections.has_turn():
+            return None
+        return self._connections.unwatched(Committed)
 
     @property
     def plans(self) -> Plans | None:

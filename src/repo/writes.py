@@ -25,7 +25,7 @@ from repo.engine.plans import Plans
 from repo.engine.reach import Reach
 from repo.engine.rows import Intake
 from repo.engine.sources import CHUNK, Chunk, check_source, chunks
-from repo.engine.together import ByItself, Together
+from repo.engine.together import ByItself, Several, Together
 from repo.engine.writing import RowWrite
 from repo.errors import UsageError
 from repo.reads import Reads
@@ -300,7 +300,7 @@ class _Shared(Shareable[T]):
     __slots__ = ("_metadata", "_together", "like", "verb", "wanted", "writes")
 
     def __init__(
-        self, verb: str, write: RowWrite[T], model: type[Any], metadata: About, together: type[Together]
+        self, verb: str, write: RowWrite[T], model: type[Any], metadata: About, together: type[Several]
     ) -> None:
         self.verb = verb
         self.like = (verb, model)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg.exceptions
 import pytest
@@ -61,6 +62,24 @@ async def test_a_deferred_unique_constraint_is_checked_at_commit(db: Database, r
         async with db.transaction() as tx:
             await Rooms(tx).update(1, place=1)
     assert (raised.value.constraint, raised.value.columns) == ("uq_rooms_place", ("place",))
+
+
+async def test_a_closed_connection_is_no_mistake_of_the_callers(db: Database, rooms: Rooms) -> None:
+    """A connection that proves to be closed is lost, whatever was to be sent; the driver takes it for a wrong call."""
+    async with db.engine.connect() as connection:
+        raw = await connection.get_raw_connection()
+        driver: Any = raw.driver_connection
+        await driver.close()
+        table: Any = Room.__table__
+        for sending in (
+            db.dialect.fetch(driver, "SELECT 1", (), None),
+            db.dialect.fetch_many(driver, "SELECT $1::int", [(1,), (2,)], None),
+            db.dialect.load(driver, [table.c.id, table.c.place], [3, 3]),
+        ):
+            with pytest.raises(errors.ConnectionLost):
+                await sending
+        await connection.invalidate()
+    assert await rooms.count() == 2
 
 
 async def test_a_servers_words_for_values_are_not_repeated(db: Database, rooms: Rooms) -> None:

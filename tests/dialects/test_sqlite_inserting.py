@@ -39,7 +39,7 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
         yield database
 
 
-async def test_several_rows_are_undone_by_the_transaction(db: Database) -> None:
+async def test_several_rows_that_can_only_fail(db: Database) -> None:
     """Where only errors can come of a conflict, SQLite keeps no copies of pages for each statement to be undone by."""
     await db.create_all(Base.metadata)
     with queries(db) as sent:

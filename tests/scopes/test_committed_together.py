@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from contextlib import closing
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -16,15 +17,18 @@ from repo import (
     ForeignKeyViolation,
     NotFound,
     Repository,
+    Scope,
     UniqueViolation,
     UsageError,
     gather,
 )
-from repo.errors import DatabaseLocked
+from repo.errors import DatabaseLocked, SelfDeadlock
 from repo.events import CallEnded, Event
 from repo.testing import queries
 from tests.scopes.models import Account, Accounts, Base, Entries
 from tests.versioned import Counted, Versioned
+
+user: ContextVar[str] = ContextVar("user", default="nobody")
 
 
 class Own(DeclarativeBase):
@@ -52,6 +56,7 @@ class Leaf(Own):
     id: Mapped[int] = mapped_column(primary_key=True)
     on_id: Mapped[int | None] = mapped_column(ForeignKey("committed_leaves.id", deferrable=True, initially="DEFERRED"))
     text: Mapped[str | None] = mapped_column(Fussy)
+    by: Mapped[str | None] = mapped_column(default=user.get)
 
 
 class Leaves(Repository[Leaf]): ...
@@ -130,11 +135,10 @@ async def test_who_fails_is_alone_with_it(bank: Database) -> None:
 async def test_a_violation_that_comes_with_commit(db: Database) -> None:
     """What only COMMIT refuses is the error of the one whose row it is."""
     await db.create_all(Own.metadata)
-    leaves = [Leaf(id=1), Leaf(id=2, on_id=1), Leaf(id=3, on_id=99), Leaf(id=4)]
+    leaves = [Leaf(id=1), Leaf(id=2, on_id=2), Leaf(id=3, on_id=99), Leaf(id=4)]
     added = await asyncio.gather(*map(Leaves(db).add, leaves), return_exceptions=True)
-    assert [type(each) for each in added if each is not leaves[1]] == [Leaf, ForeignKeyViolation, Leaf]
-    assert set(await db.scalars(select(Leaf.id))) >= {1, 4}
-    assert 3 not in await db.scalars(select(Leaf.id))
+    assert [type(each) for each in added] == [Leaf, Leaf, ForeignKeyViolation, Leaf]
+    assert await db.scalars(select(Leaf.id).order_by(Leaf.id)) == [1, 2, 4]
 
 
 async def test_a_result_that_cannot_be_read(db: Database) -> None:
@@ -225,6 +229,52 @@ async def test_tables_that_are_not_there(db: Database) -> None:
     assert "scope_accounts" in str(added[0])
     await db.create_all(Base.metadata)
     await gather(*(Accounts(db).add(account(n)) for n in range(3)))
+
+
+async def test_each_is_made_where_it_was_asked_for(db: Database) -> None:
+    """Defaults, and types, see the context variables of the task that writes, in a transaction as well."""
+    await db.create_all(Own.metadata)
+
+    async def add(scope: Scope, name: str) -> Leaf:
+        user.set(name)
+        return await Leaves(scope).add(Leaf())
+
+    added = await gather(*(add(db, name) for name in ("Ada", "Grace", "Alan")))
+    async with db.transaction() as tx:
+        added += await gather(*(add(tx, name) for name in ("Ada", "Grace", "Alan")))
+    assert [leaf.by for leaf in added] == ["Ada", "Grace", "Alan"] * 2
+
+
+async def test_who_writes_beside_his_own_transaction_is_told_at_once(on_sqlite: Database) -> None:
+    """A write that would wait for its caller's own transaction is refused, also where others would share its COMMIT."""
+    accounts = Accounts(on_sqlite.independent())
+    async with on_sqlite.transaction() as tx:
+        await Accounts(tx).update(1, balance=0)
+        other = asyncio.create_task(accounts.add(account(1)))
+        with pytest.raises(SelfDeadlock):
+            await accounts.add(account(2))
+    await other
+    assert await new(on_sqlite) == ["new 1"]
+
+
+@pytest.mark.parametrize("when", ["INSERT", "UPDATE"])
+async def test_a_statement_that_fails_half_way_happens_once(on_sqlite: Database, when: str) -> None:
+    """What a failed statement leaves behind, by a trigger that only fails, is not there twice."""
+    await on_sqlite.execute(text("CREATE TABLE log (id INTEGER)"))
+    await on_sqlite.execute(
+        text(
+            f"CREATE TRIGGER fail AFTER {when} ON scope_accounts WHEN NEW.balance = 77 "
+            "BEGIN INSERT INTO log VALUES (NEW.id); SELECT RAISE(FAIL, 'not that'); END"
+        )
+    )
+    accounts = Accounts(on_sqlite)
+    if when == "INSERT":
+        writes = [accounts.add(account(n, balance=77 if n == 1 else 0)) for n in range(3)]
+    else:
+        writes = [accounts.update(n, balance=77 if n == 1 else 0) for n in range(1, 4)]
+    results = await asyncio.gather(*writes, return_exceptions=True)
+    assert [isinstance(each, Exception) for each in results].count(True) == 1
+    assert await on_sqlite.scalar(text("SELECT count(*) FROM log")) <= 1
 
 
 async def slowed(db: Database, steps: int) -> None:

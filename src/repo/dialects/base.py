@@ -231,7 +231,7 @@ class Dialect(ABC):
     async def load(self, driver: Any, columns: Sequence[Column[Any]], values: Sequence[Any]) -> bool:
         """Insert rows as ``copy`` does, by the driver's connection itself, in a transaction of their own.
 
-        False where that does not take them, and none was stored; so it is if it raises.
+        False where the table does not take them, and none was stored.
 
         Args:
             driver: as for ``fetch``; in no transaction.

@@ -53,7 +53,10 @@ class Load(Direct[None]):
 
     async def run(self, way: Way) -> None:
         group, *others = self._chunk.groups
-        bound = None if others or group.shape.needs_flush else binding(group.shape, group.names, self._plans.dialect)
+        mapper, this = group.shape.mapper, ("load", group.shape.mapper)
+        if others or group.shape.needs_flush or self._plans.has_refused(this):
+            raise NotDirectly
+        bound = binding(group.shape, group.names, self._plans.dialect)
         if bound is None:
             raise NotDirectly
         try:
@@ -61,6 +64,7 @@ class Load(Direct[None]):
         except way.dialect.unexplained as error:
             raise NotDirectly from error
         if not taken:
+            self._plans.refuse(this, mapper.class_, "its table does not take many rows at once")
             raise NotDirectly
 
 

@@ -135,7 +135,9 @@ class Connections:
             try:
                 if again:
                     self._lender.doubt()
-                return await self._lent(work, connected)
+                trying = self.turn.beginning(_PLAIN) if holder.writes and self.dialect.one_writer else nullcontext()
+                with trying:
+                    return await self._lent(work, connected)
             finally:
                 self._returned(holder)
 
@@ -303,12 +305,17 @@ class Connections:
                 "connections belong: make one Database for each asyncio.run()"
             )
 
+    def has_turn(self) -> bool:
+        """Whether the running task itself has the turn to write."""
+        writer = self.turn.holder
+        return writer is not None and writer.task is asyncio.current_task()
+
     def _refuse_self_deadlock(self, holder: Holder) -> None:
         """Refuse to wait for a turn to write that the asking code itself has."""
         writer = self.turn.holder
         if writer is None:
             return
-        if writer.task is asyncio.current_task() or (writer in inside() and not holder.alone):
+        if self.has_turn() or (writer in inside() and not holder.alone):
             raise SelfDeadlock(
                 f"{holder.what} would wait for the end of {writer}, which it is inside of: only one "
                 "transaction at a time can write here. Use that transaction, or one of its "
@@ -322,6 +329,7 @@ def _usable(connection: AsyncConnection) -> Connection | None:
     return None if inner is None or inner.closed or inner.invalidated else inner
 
 
+_PLAIN = TransactionOptions()
 _NO_TURN: AbstractAsyncContextManager[None] = nullcontext()
 
 

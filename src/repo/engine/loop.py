@@ -29,4 +29,5 @@ def has_more_to_run(loop: asyncio.AbstractEventLoop) -> bool:
     ready: object = getattr(loop, "_ready", None)
     if not isinstance(ready, deque) or loop.get_task_factory() is not None:
         return True
-    return any(handle not in _OURS for handle in ready)
+    # Other threads may add to it meanwhile.
+    return len(ready) > len(_OURS) or any(handle not in _OURS for handle in ready.copy())

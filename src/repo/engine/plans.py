@@ -99,6 +99,10 @@ class Plans:
             self._keep(shape, reason)
             self._tell(subject, reason)
 
+    def has_refused(self, shape: Hashable) -> bool:
+        """Whether it was noted that there is no plan for a shape."""
+        return isinstance(self._kept.get(shape), str)
+
     def _keep(self, shape: Hashable, made: "Plan | str") -> None:
         self._kept[shape] = made
         if len(self._kept) > PLANS:

@@ -1,12 +1,9 @@
-"""Writes of one row each: one by itself, or several of a transaction by one trip to the database.
-
-Those whose statements have the same text are sent as one, with a set of values for each. A number among
-the values comes back with the row, so that it is known whose it is, and which has found none.
-"""
+"""Writes of one row each: one by itself, or several by one trip to the database."""
 
 from abc import abstractmethod
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import Context
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -29,6 +26,8 @@ class Write(Direct[T]):
 
     row: Hashable
     """Which row, or entity, it is about."""
+    context: Context
+    """The context variables of the task that asked for it."""
     is_given_up: bool
     """Whether nobody waits for it any more."""
 
@@ -77,10 +76,10 @@ class Write(Direct[T]):
             raise
 
 
-class Together(Direct[list[Any]]):
-    """Several writes of a transaction: for each its result, or the error that is its own.
+class Several(Direct[list[Any]]):
+    """Several writes: for each its result, or the error that is its own.
 
-    What has to go the long way goes there by ``work``, after those that have not.
+    What runs of a caller's, such as the default of a column, sees the context variables of its own task.
 
     Args:
         writes: no two are about the same row, or entity.
@@ -95,6 +94,25 @@ class Together(Direct[list[Any]]):
     @property
     def entities(self) -> Sequence[object]:
         return [entity for write in self._writes for entity in write.entities]
+
+    @abstractmethod
+    def work(self, own: Session) -> list[Any]:
+        """The same, the long way, for those that are not done yet."""
+
+    def _left(self) -> list[int]:
+        """The numbers of those that have no outcome yet."""
+        return [number for number, outcome in enumerate(self._outcomes) if outcome is _NOTHING]
+
+
+class Together(Several):
+    """Several writes of a transaction.
+
+    Those whose statements have the same text are sent as one, with a set of values for each. A number
+    among the values comes back with the row, so that it is known whose it is, and which has found none.
+    What has to go the long way goes there by ``work``, after those that have not.
+    """
+
+    __slots__ = ()
 
     async def run(self, way: Way) -> list[Any]:
         ready: dict[int, Statement | None] = {}
@@ -115,10 +133,10 @@ class Together(Direct[list[Any]]):
         return self._outcomes
 
     def work(self, own: Session) -> list[Any]:
-        """The same, the long way, for those that are not done yet."""
         for number in self._left():
+            write = self._writes[number]
             try:
-                self._outcomes[number] = self._writes[number].work(own)
+                self._outcomes[number] = write.work(own)
             except Exception as error:
                 if is_failure(own, error) or (isinstance(error, SQLAlchemyError) and not isinstance(error, RepoError)):
                     raise
@@ -129,7 +147,7 @@ class Together(Direct[list[Any]]):
         """Make all of them ready; one that cannot be has its error."""
         for number, write in enumerate(self._writes):
             try:
-                ready[number] = write.ready(own, number)
+                ready[number] = write.context.run(write.ready, own, number)
             except NotDirectly:
                 raise
             except Exception as error:
@@ -144,22 +162,19 @@ class Together(Direct[list[Any]]):
 
     def _finish(self, number: int, row: Sequence[Any] | None) -> None:
         """Have one of them give its result."""
+        write = self._writes[number]
         with suppress(NotDirectly):
-            self._outcomes[number] = self._writes[number].finish(row)
-
-    def _left(self) -> list[int]:
-        """The numbers of those that have no outcome yet."""
-        return [number for number, outcome in enumerate(self._outcomes) if outcome is _NOTHING]
+            self._outcomes[number] = write.context.run(write.finish, row)
 
 
 class ByItself(Exception):
     """A write has to be done by itself; nothing has happened."""
 
 
-class Committed(Together):
+class Committed(Several):
     """Several writes that have nothing to do with each other, but that they are committed together.
 
-    For each its result, the error that is its own, or ``ByItself``.
+    The outcome of one that cannot be done so is ``ByItself``.
     """
 
     __slots__ = ()
@@ -174,12 +189,16 @@ class Committed(Together):
                 self._writes[number].undo()
             raise
         for number, statement in ready.items():
+            write = self._writes[number]
             try:
-                self._outcomes[number] = self._finished(number, statement, found.get(number, ()))
+                self._outcomes[number] = write.context.run(_result, write, statement, found.get(number, ()))
             except Exception as error:
-                self._writes[number].undo()
+                write.undo()
                 self._outcomes[number] = _own(error)
-        return self.work(None)
+        return self._rest_by_itself()
+
+    def work(self, own: Session) -> list[Any]:
+        return self._rest_by_itself()
 
     def _all_ready(self) -> dict[int, Statement | None]:
         """The statements of those for which somebody waits; one that cannot be made ready has its error."""
@@ -187,23 +206,24 @@ class Committed(Together):
         for number, write in enumerate(self._writes):
             if not write.is_given_up:
                 try:
-                    ready[number] = write.ready(None, None)
+                    ready[number] = write.context.run(write.ready, None, None)
                 except Exception as error:
                     self._outcomes[number] = _own(error)
         return ready
 
-    def _finished(self, number: int, statement: Statement | None, rows: Sequence[Any] | None) -> Any:
-        """The result of one of them."""
-        if rows is None:
-            raise NotDirectly
-        read = rows if statement is None else statement.plan.read(rows)
-        return self._writes[number].finish(read[0] if read else None)
-
-    def work(self, own: Session | None) -> list[Any]:
-        """Have all be done by themselves that have no outcome yet."""
+    def _rest_by_itself(self) -> list[Any]:
+        """All outcomes; those that have none yet are to be done by themselves."""
         for number in self._left():
             self._outcomes[number] = ByItself()
         return self._outcomes
+
+
+def _result(write: Write[T], statement: Statement | None, rows: Sequence[Any] | None) -> T:
+    """The result of a write by the rows that its statement yields; None: it has failed."""
+    if rows is None:
+        raise NotDirectly
+    read = rows if statement is None else statement.plan.read(rows)
+    return write.finish(read[0] if read else None)
 
 
 def _own(error: Exception) -> Exception:

@@ -6,6 +6,7 @@ of which the long way knows why, raises ``NotDirectly``.
 
 from abc import abstractmethod
 from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Integer, Table, delete, update
@@ -46,12 +47,13 @@ class RowWrite(Write[T]):
         row: which one it is about.
     """
 
-    __slots__ = ("_plans", "_reach", "is_given_up", "row")
+    __slots__ = ("_plans", "_reach", "context", "is_given_up", "row")
 
     def __init__(self, plans: Plans | None, reach: Reach, row: Hashable) -> None:
         self._plans = plans
         self._reach = reach
         self.row = row
+        self.context = copy_context()
         self.is_given_up = False
 
     @property

@@ -50,7 +50,7 @@ class Shareable(ABC, Generic[T]):
 
 
 class Batches:
-    """The reads of one scope, as many of them together as are made in the same turn of the loop."""
+    """The calls of one scope that may be shared, as many of them together as are made in the same turn of the loop."""
 
     def __init__(self, counts: Counts) -> None:
         self._counts = counts

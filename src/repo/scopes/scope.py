@@ -78,7 +78,7 @@ class Scope(ABC):
     """The database's ways."""
 
     @property
-    def writes_together(self) -> type[together.Together] | None:
+    def writes_together(self) -> type[together.Several] | None:
         """How writes of one row are done together; None where each is done by itself."""
         return None
 

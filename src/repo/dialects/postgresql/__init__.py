@@ -153,6 +153,7 @@ class PostgreSQL(Dialect):
         try:
             await copy_in(driver, columns, [values])
         except Exception as error:
+            _refuse_closed(driver, error)
             if not has_refused(error):
                 raise
             return False

@@ -275,7 +275,7 @@ async def _with_reasons(driver: Any, running: Awaitable[T]) -> T:
     try:
         return await running
     except sqlite3.OperationalError as error:
-        if kind(error) == "SQLITE_BUSY":
+        if getattr(error, "sqlite_errorname", None) is not None and kind(error) == "SQLITE_BUSY":
             await diagnose_locked(driver, error)
         raise
 

@@ -88,7 +88,8 @@ def suspects(metadata: MetaData | None, statement: str | None) -> list[ForeignKe
         return []
     verb = found["verb"].upper()
     own = [] if verb == "DELETE" else _in_order(tables[0])
-    plain_insert = verb == "INSERT" and not found["either"]
+    # Of these, only OR REPLACE deletes rows, to which others may refer.
+    plain_insert = verb == "INSERT" and not (found["either"] or "").upper().endswith("REPLACE")
     return own if plain_insert else [*own, *_referring(tables[0], {tables[0]})]
 
 

@@ -72,6 +72,10 @@ class ThreadedConnection(aiosqlite.Connection):
         return self.stopped
 
 
+class _HalfDone(Exception):
+    """A statement has failed, but may have left something: by a trigger's ``RAISE(FAIL)``, or a row nobody can read."""
+
+
 def fetch(connection: sqlite3.Connection, text: str, values: Sequence[Any]) -> list[Any]:
     """All rows of a statement."""
     return connection.execute(text, values).fetchall()
@@ -97,17 +101,21 @@ def fetch_many(connection: sqlite3.Connection, text: str, sets: Sequence[Sequenc
 def fetch_each(
     connection: sqlite3.Connection, statements: Sequence[tuple[str, Sequence[Any]]]
 ) -> list[list[Any] | None]:
-    """The rows of each statement, committed together; None for one that has failed."""
+    """The rows of each statement, committed together; None for one that has failed, and done nothing."""
     found: list[list[Any] | None] = []
-    with committing(connection):
+    with contextlib.suppress(_HalfDone), committing(connection):
         for text, values in statements:
+            before = connection.total_changes
             try:
                 found.append(connection.execute(text, values).fetchall())
             except Exception as error:
                 if not connection.in_transaction or _was_interrupted(error):
                     raise
+                if connection.total_changes != before:
+                    raise _HalfDone from error
                 found.append(None)
-    return found
+        return found
+    return [None] * len(statements)
 
 
 @contextlib.contextmanager

@@ -20,11 +20,11 @@ _TOGETHER = (500, 250, 200, 125, 100, 50, 25, 20, 10, 5, 2, 1)
 """How many rows one statement inserts, as its parameters allow: numbers that leave no rest of some thousand rows."""
 
 
-_SAYS_MORE = """
-SELECT 1 FROM (SELECT * FROM sqlite_master UNION ALL SELECT * FROM sqlite_temp_master)
-WHERE tbl_name = ? COLLATE NOCASE AND (type = 'trigger' OR sql LIKE '%CONFLICT%')
+_SAYS = """
+SELECT max(type = 'table'), max(type = 'trigger' OR coalesce(sql, '') LIKE '%CONFLICT%')
+FROM (SELECT * FROM sqlite_master UNION ALL SELECT * FROM sqlite_temp_master) WHERE tbl_name = ? COLLATE NOCASE
 """
-"""Finds what may not take a conflict for an error."""
+"""Whether a table is there, and not in an attached file, and whether something may not take a conflict for an error."""
 
 
 class Insert:
@@ -100,7 +100,7 @@ def _only_fails(table: FromClause, ask: Ask) -> bool:
     itself, which takes longer than to insert them where their index is large. It need not with
     ``OR FAIL``; but this overrules what constraints and triggers say of conflicts.
     """
-    return isinstance(table, Table) and table.schema is None and not ask(_SAYS_MORE, (table.name,))
+    return isinstance(table, Table) and table.schema is None and [*map(tuple, ask(_SAYS, (table.name,)))] == [(1, 0)]
 
 
 @lru_cache(maxsize=256)
