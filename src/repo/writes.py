@@ -94,19 +94,18 @@ class Writes(Reads[M]):
             ConstraintViolation: the database refuses a row.
             UsageError: an item is neither an entity of the model nor a mapping of its attributes.
         """
-        mapper, dialect = self._mapper, self.scope.dialect
+        mapper, dialect, intake = self._mapper, self.scope.dialect, Intake(self._reach(), "add_many")
+        if not returning:
+            return await self._store_all(
+                source, intake, lambda chunk, own: bulk.add(own, dialect, chunk), progress, bulk.Load
+            )
         stored: list[M] = []
 
         def add(chunk: Chunk, own: Session) -> None:
             stored.extend(bulk.add_returning(own, dialect, mapper, chunk.groups))
 
-        intake = Intake(self._reach(), "add_many")
-        if returning:
-            await self._store_all(source, intake, add, progress)
-            return stored
-        return await self._store_all(
-            source, intake, lambda chunk, own: bulk.add(own, dialect, chunk), progress, bulk.Load
-        )
+        await self._store_all(source, intake, add, progress)
+        return stored
 
     async def update(self, entity_or_key: M | KeyLike, /, **values: Any) -> M:
         """Change one row, and give its entity.
@@ -287,11 +286,11 @@ class Writes(Reads[M]):
                 except ByItself:
                     pass
             return await self.scope.perform(shared.alone())
-        except BaseException as error:
-            if isinstance(error, Exception):
-                write.restore()
-            write.is_given_up = True
+        except Exception:
+            write.restore()
             raise
+        finally:
+            write.is_given_up = True
 
 
 class _Shared(Shareable[T]):

@@ -73,7 +73,8 @@ async def test_ten_thousand_calls(url: str) -> None:
         owners = [account.owner for account in await gather(*calls) if account is not None]
         assert owners == [f"{n % 10}" if n % 10 < 9 else f"new {n}" for n in range(CALLS)]
         assert await accounts.count() == 9 + CALLS // 10
-        assert 1 < out.seen <= POOL  # how many are needed at a time depends on how quickly each answers
+        # Where writers share their COMMIT, some ten batches are left, which may be too quick to need all at a time.
+        assert out.seen in (range(2, POOL + 1) if db.dialect.one_writer else (POOL,))
         assert on_server.seen in ((0,) if db.dialect.one_writer else range(2, POOL + 1))
         assert (db.stats.checked_out, db.stats.waiting) == (0, 0)
 

@@ -106,17 +106,13 @@ class SQLite(Dialect):
     async def fetch(
         self, driver: ThreadedConnection, text: str, values: Sequence[Any], seconds: float | None
     ) -> Sequence[Any]:
-        running = _with_reasons(driver, driver.visit(fetch, text, values))
-        if seconds is None or seconds == math.inf:
-            return await running
-        with limits.stopping(driver, seconds):
-            return await running
+        with _within(driver, seconds):
+            return await _with_reasons(driver, driver.visit(fetch, text, values))
 
     async def fetch_many(
         self, driver: ThreadedConnection, text: str, sets: Sequence[Sequence[Any]], seconds: float | None
     ) -> Sequence[Any]:
-        limit = None if seconds == math.inf else seconds
-        with contextlib.nullcontext() if limit is None else limits.stopping(driver, limit):
+        with _within(driver, seconds):
             return await driver.visit(fetch_many, text, sets)
 
     async def fetch_each(
@@ -270,12 +266,17 @@ def _begin_implicitly(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN")
 
 
+def _within(driver: ThreadedConnection, seconds: float | None) -> AbstractContextManager[object]:
+    """A block in which a statement that runs longer is stopped; None and infinity mean no limit."""
+    return contextlib.nullcontext() if seconds is None or seconds == math.inf else limits.stopping(driver, seconds)
+
+
 async def _with_reasons(driver: Any, running: Awaitable[T]) -> T:
     """What the driver gives; it is found out who has the lock that it has not got."""
     try:
         return await running
     except sqlite3.OperationalError as error:
-        if getattr(error, "sqlite_errorname", None) is not None and kind(error) == "SQLITE_BUSY":
+        if kind(error) == "SQLITE_BUSY":
             await diagnose_locked(driver, error)
         raise
 

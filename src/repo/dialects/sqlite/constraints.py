@@ -4,7 +4,6 @@ The rest is looked up in the metadata. SQLite's messages are English on every ma
 """
 
 import re
-import sqlite3
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -36,10 +35,11 @@ class ForeignKey(NamedTuple):
     columns: tuple[str, ...]
 
 
-def kind(error: sqlite3.Error) -> str:
-    """SQLite's name of the error, which for ON DELETE RESTRICT says that a trigger has refused the row."""
-    restricts = error.sqlite_errorname == "SQLITE_CONSTRAINT_TRIGGER" and str(error) == "FOREIGN KEY constraint failed"
-    return "SQLITE_CONSTRAINT_FOREIGNKEY" if restricts else error.sqlite_errorname
+def kind(error: BaseException) -> str:
+    """SQLite's name of the error, which for ON DELETE RESTRICT says that a trigger has refused the row; "" if none."""
+    name: str = getattr(error, "sqlite_errorname", "")
+    restricts = name == "SQLITE_CONSTRAINT_TRIGGER" and str(error) == "FOREIGN KEY constraint failed"
+    return "SQLITE_CONSTRAINT_FOREIGNKEY" if restricts else name
 
 
 def describe(

@@ -53,7 +53,7 @@ def diagnose(context: ExceptionContext) -> None:
     It replaces no error, and its own failures are of no interest to anyone.
     """
     error: Any = context.original_exception
-    name = kind(error) if hasattr(error, "sqlite_errorname") else ""
+    name = kind(error)
     if context.connection is None or not name.startswith(("SQLITE_CONSTRAINT", "SQLITE_READONLY", "SQLITE_BUSY")):
         return
     with contextlib.suppress(Exception):

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
+from repo.dialects.sqlite.constraints import kind
 from repo.gather import finish
 
 T = TypeVar("T")
@@ -109,7 +110,7 @@ def fetch_each(
             try:
                 found.append(connection.execute(text, values).fetchall())
             except Exception as error:
-                if not connection.in_transaction or _was_interrupted(error):
+                if not connection.in_transaction or kind(error) == "SQLITE_INTERRUPT":
                     raise
                 if connection.total_changes != before:
                     raise _HalfDone from error
@@ -129,11 +130,6 @@ def committing(connection: sqlite3.Connection) -> Iterator[None]:
         with contextlib.suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
         raise
-
-
-def _was_interrupted(error: Exception) -> bool:
-    """Whether a statement was stopped because nobody waits for it any more."""
-    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
 
 
 async def _wait_for(future: asyncio.Future[Any]) -> None:

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import chain
 from typing import Any, ClassVar, NamedTuple
 
@@ -77,6 +77,7 @@ def insert_many(connection: Connection, columns: Sequence[Column[Any]], parts: I
         return False
     options = {Insert.KEPT_AS: Insert(columns)}
 
+    @cache  # the same for each part
     def ask(text: str, values: tuple[Any, ...]) -> Sequence[Any]:
         return connection.exec_driver_sql(text, values).all()
 

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
 
+from repo.dialects.sqlite.constraints import kind
 from repo.errors import StatementTimeout
 
 _BUSY = "repo.busy_timeout"
@@ -41,7 +42,7 @@ def stopping(driver: Any, seconds: float) -> Iterator["_Alarm"]:
         yield alarm
     except (OperationalError, sqlite3.OperationalError) as error:
         cause = getattr(error, "orig", error)
-        if getattr(cause, "sqlite_errorcode", None) != sqlite3.SQLITE_INTERRUPT or not alarm.rang:
+        if kind(cause) != "SQLITE_INTERRUPT" or not alarm.rang:
             raise
         raise StatementTimeout(
             f"the statement was stopped, because it ran for longer than {seconds:g} s (statement_timeout): make it "
