@@ -44,6 +44,7 @@ HOUSE = (
         "engine.hydration",
         "engine.loop",
         "engine.lending",
+        "engine.lanes",
         "engine.connections",
         "engine.directly",
         "engine.asking",

@@ -327,7 +327,7 @@ class Database(Scope):
 
         sent = time.monotonic()
         try:
-            return await self._connections.directly(holder, work, trace.connected)
+            return await self._connections.directly(holder, work, trace.connected, plan=direct.reading)
         except Exception as error:
             if holder.writes:
                 cross_commit(error, call.metadata)
@@ -335,7 +335,7 @@ class Database(Scope):
             lost = isinstance(translate(error), ConnectionLost)
             if not lost or time.monotonic() - sent > DEAD or not call.repeatable():
                 raise
-        return await self._connections.directly(holder, work, trace.connected, again=True)
+        return await self._connections.directly(holder, work, trace.connected, plan=direct.reading, again=True)
 
     def share(self, shareable: Shareable[T]) -> Awaitable[T]:
         return self._batches.share(self, shareable)

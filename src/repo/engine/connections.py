@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from repo.dialects.base import Dialect, TransactionOptions
 from repo.engine.admission import Holder, Permits, inside
 from repo.engine.border import About, committing, connecting
+from repo.engine.lanes import Lane
 from repo.engine.lending import Lender, is_watched
-from repo.engine.plans import Plans
+from repo.engine.plans import Plan, Plans
 from repo.engine.turns import Turn
 from repo.errors import ConnectionLost, ScopeClosed, SelfDeadlock, UsageError, translate
 from repo.events import Hook
@@ -60,6 +61,7 @@ class Connections:
         self._idle: asyncio.Future[None] | None = None
         self._leases = 0
         self._lender = Lender(engine)
+        self._lane = Lane(needed=not dialect.remote)
         self._plans: Plans | None = None
         self._lent_whole: set[AsyncConnection] = set()
 
@@ -116,6 +118,7 @@ class Connections:
         work: Callable[[Any], Awaitable[T]],
         connected: Callable[[int], None],
         *,
+        plan: Plan | None,
         again: bool = False,
     ) -> T:
         """Do work with a connection of the driver's, as ``lease`` has one of SQLAlchemy's.
@@ -124,6 +127,7 @@ class Connections:
             holder: who asks.
             work: gets the driver's connection, and leaves it as it is.
             connected: is told the connection's number when the wait is over.
+            plan: that of the statement, if it reads.
             again: whether it met a dead connection before: others may be dead, too.
         """
         self._refuse_misuse()
@@ -137,7 +141,8 @@ class Connections:
                     self._lender.doubt()
                 trying = self.turn.beginning(_PLAIN) if holder.writes and self.dialect.one_writer else nullcontext()
                 with trying:
-                    return await self._lent(work, connected)
+                    async with self._lane.of(plan):
+                        return await self._lent(work, connected)
             finally:
                 self._returned(holder)
 

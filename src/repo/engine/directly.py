@@ -64,6 +64,7 @@ class Way:
             rows = await self.dialect.fetch(self.driver, statement.text, statement.values, self.seconds)
         except self.dialect.unexplained as error:
             raise NotDirectly from error
+        plan.rows = len(rows)
         return plan.read(rows)
 
     async def fetch_many(self, statements: Sequence[Statement]) -> Sequence[Any]:
@@ -102,6 +103,11 @@ class Direct(ABC, Generic[T]):
         """The entities that it writes, which may have changes."""
         return ()
 
+    @property
+    def reading(self) -> Plan | None:
+        """The plan of the only statement that it sends, if that is one that reads."""
+        return None
+
     @abstractmethod
     async def run(self, way: Way) -> T:
         """Do it.
@@ -135,6 +141,10 @@ class Reading(Direct[T]):
         self._mapper = mapper
         self._finish = finish
         self._keys = keys
+
+    @property
+    def reading(self) -> Plan | None:
+        return self._statement.plan
 
     async def run(self, way: Way) -> T:
         if way.own is not None and self._keys is not None and _has_one(way.own, *self._keys):

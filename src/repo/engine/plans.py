@@ -148,6 +148,10 @@ class Plan:
         """The model of which its rows are entities, where the statement itself decides that."""
         self.frame: FrozenResult[Any] | None = None
         """A result without rows, which knows what the columns are called; None as long as none was seen."""
+        self.rows = 0
+        """How many there were the last time."""
+        self.is_quick = False
+        """Whether the database was seen to find them quickly."""
         if not any(map(_asks_the_driver, self._columns)):
             self.learn(())
 

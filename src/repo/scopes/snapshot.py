@@ -17,7 +17,8 @@ from repo.engine.admission import Holder, enter, leave
 from repo.engine.border import border
 from repo.engine.connections import Connections, in_time
 from repo.engine.directly import NotDirectly, Way
-from repo.engine.plans import Plans
+from repo.engine.lanes import Lane
+from repo.engine.plans import Plan, Plans
 from repo.errors import ConnectionLost, ReadOnlyScope, ScopeClosed, UsageError
 from repo.gather import finish
 from repo.scopes.batching import Batches, Shareable
@@ -72,6 +73,7 @@ class Snapshot(Scope):
         """The connection whose moment the others share; they can join while it is there."""
         self._opening: asyncio.Task[None] | None = None
         self._joining = 0
+        self._lane = Lane(needed=not self.dialect.remote)
         self._calls = InFlight()
         self._batches = Batches(connections.counts)
         self._closed = False
@@ -136,9 +138,10 @@ class Snapshot(Scope):
         with Calling(self._connections.hooks, self.kind, call, self._connections.counts) as trace:
             if call.writes:
                 raise ReadOnlyScope(f"{call.verb}: a snapshot only reads; write through the Database or a transaction")
-            async with self._borrow(call.verb, only) as pinned:
+            direct = self._connections.unwatched(call.direct)
+            reading = None if direct is None else direct.reading
+            async with self._borrow(call.verb, reading, only) as pinned:
                 trace.connected(pinned.number)
-                direct = self._connections.unwatched(call.direct)
                 driver = await self._connections.driver(pinned.connection) if direct is not None else None
                 if direct is not None and driver is not None:
                     with suppress(NotDirectly):
@@ -151,24 +154,25 @@ class Snapshot(Scope):
             return work(connection)
 
     @asynccontextmanager
-    async def _borrow(self, verb: str, only: Pinned | None) -> AsyncIterator[Pinned]:
-        """A connection for the length of the block, after waiting in line for it."""
+    async def _borrow(self, verb: str, reading: Plan | None, only: Pinned | None) -> AsyncIterator[Pinned]:
+        """A connection for the length of the block, after waiting in line for it, and in the lane for reads."""
         if self._closed:
             raise ScopeClosed(
                 "the snapshot has ended, so it takes no more calls; was a task started inside of it and not awaited?"
             )
         with self._calls.call(verb):
-            pinned = await self._wait_for(only)
-            try:
-                yield pinned
-            except asyncio.CancelledError:
-                # A statement that was stopped half-way takes its connection with it.
-                await finish(self._drop(pinned))
-                raise
-            except Exception:
-                await finish(self._recover(pinned))
-                raise
-            self._hand_over(pinned)
+            async with self._lane.of(reading):
+                pinned = await self._wait_for(only)
+                try:
+                    yield pinned
+                except asyncio.CancelledError:
+                    # A statement that was stopped half-way takes its connection with it.
+                    await finish(self._drop(pinned))
+                    raise
+                except Exception:
+                    await finish(self._recover(pinned))
+                    raise
+                self._hand_over(pinned)
 
     async def _wait_for(self, only: Pinned | None) -> Pinned:
         """An idle connection, a new one if it is free now, or the next that becomes idle."""
@@ -344,7 +348,7 @@ class _Reader(Scope):
 
     async def perform(self, call: Call[T]) -> T:
         if self._pinned is None:
-            async with self._snapshot._borrow(call.verb, None) as pinned:
+            async with self._snapshot._borrow(call.verb, None, None) as pinned:
                 self._pinned = pinned
 
         def work(connection: Connection) -> T:
