@@ -16,6 +16,7 @@ from repo import (
     UniqueViolation,
     UsageError,
 )
+from repo.engine.entities import Before
 from tests.models import (
     Note,
     Notes,
@@ -177,3 +178,17 @@ async def test_a_gone_row_fails_the_transaction_that_wrote_it(shop: Database) ->
             with pytest.raises(NotFound):
                 await Users(tx).update(alan, nickname="x")
     assert (await Users(shop).get_one(1)).nickname == "A"
+
+
+async def test_what_an_entity_was_is_put_back_any_number_of_times(shop: Database) -> None:
+    """Attributes that expired meanwhile, and changes, are as they were, also the second time."""
+    user = await Users(shop).get_one(1)
+    user.name = "Ada King"
+    state = inspect(user)
+    before = Before(state)
+    for _ in range(2):
+        state._expire_attributes(state.dict, ["age"])
+        user.nickname = "Countess"
+        before.restore(state)
+        assert (state.expired_attributes, {*state.committed_state}) == (set(), {"name"})
+        assert (user.name, user.nickname, user.age) == ("Ada King", "A", 36)

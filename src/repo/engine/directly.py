@@ -205,7 +205,7 @@ def prepared(
         return plans.plan(statement, [*signed.parameters, *parameters])
 
     plan = plans.get((shape, mapper, signed.key), mapper.class_, make)
-    return None if plan is None else stated(plan, [*signed.values, *values])
+    return None if plan is None else stated(plan, [*signed.values, *values] if parts else values)
 
 
 def stated(plan: Plan, values: Sequence[Any]) -> Statement | None:

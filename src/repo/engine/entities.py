@@ -68,12 +68,12 @@ class Before:
 
     def __init__(self, state: InstanceState[Any]) -> None:
         self.session = state.session
-        self._values = dict(state.dict)
+        self._values = state.dict.copy()
         related: Iterable[Any] = self._values.values() if state.mapper.relationships else ()
-        self._collections = tuple((value, value._sa_adapter) for value in related if hasattr(value, "_sa_adapter"))
-        self._committed = dict(state.committed_state)
+        self._collections = [(value, value._sa_adapter) for value in related if hasattr(value, "_sa_adapter")]
+        self._committed = state.committed_state.copy()
         self._expired = frozenset(state.expired_attributes)
-        self._rest = {name: dict(v) if isinstance(v, dict) else v for name, v in vars(state).items()}
+        self._rest = _copied(vars(state))
         self._rest.pop("_strong_obj", None)
 
     def restore(self, state: InstanceState[Any], *, alone: bool = False) -> None:
@@ -81,10 +81,10 @@ class Before:
         listed = state.modified  # its session lists it as changed until it flushes
         state.dict.clear()
         state.dict.update(self._values)
-        state.committed_state = self._committed
+        state.committed_state = self._committed.copy()
         state.expired_attributes = set(self._expired)
         vars(state).clear()
-        vars(state).update(self._rest)
+        vars(state).update(_copied(self._rest))
         if alone:
             state.session_id = None
         elif state.session_id is not None and (state.modified or listed):
@@ -94,6 +94,14 @@ class Before:
             # One that was replaced has lost its adapter.
             collection._sa_adapter = adapter
             adapter.invalidated = False
+
+
+def _copied(held: Mapping[str, Any]) -> dict[str, Any]:
+    """What a state holds, with copies of the dicts in it, which change in place."""
+    copied = dict(held)
+    for name in [name for name, value in held.items() if type(value) is dict]:
+        copied[name] = copied[name].copy()
+    return copied
 
 
 def refuse_stored(entity: Any) -> None:

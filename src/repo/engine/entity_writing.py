@@ -57,19 +57,20 @@ class _OfEntity(ByKey[Any]):
         """The entity, with what its row has now."""
         entity, own, sent = self._entity, self._own, self._sent
         state = instance_state(entity)
-        changed = {name: value for name, value in state.dict.items() if sent.get(name, _NOTHING) is not value}
-        state.dict.update(values)
+        held = state.dict
+        changed = {name: value for name, value in held.items() if sent.get(name, _NOTHING) is not value}
+        held.update(values)
         if state.key is None:
             mapper = state.mapper
-            state.key = mapper.identity_key_from_primary_key(tuple(state.dict[name] for name in key_names(mapper)))
-        state._commit_all(state.dict, None if own is None else own.identity_map)
+            state.key = mapper.identity_key_from_primary_key(tuple(held[name] for name in key_names(mapper)))
+        state._commit_all(held, None if own is None else own.identity_map)
         if own is not None:
             if not own.identity_map.contains_state(state):
                 hydration.join(own, state)
             hydration.tell(own, state)
         # What somebody has set meanwhile is a change of what was written.
         for name, value in changed.items():
-            state.dict[name] = sent.get(name)
+            held[name] = sent.get(name)
             setattr(entity, name, value)
         return entity
 
@@ -159,7 +160,7 @@ class Change(_OfEntity):
 
     def _changed(self, state: InstanceState[Any], number: int | None) -> Statement | None:
         """The UPDATE of what was changed, if something was."""
-        mapper, new = state.mapper, self._new
+        mapper, new = self._reach.own.mapper, self._new
         if state.expired_attributes or (not new and self._reach.narrows):
             raise NotDirectly
         if not new:
@@ -193,12 +194,13 @@ def _has_another(own: Session, state: InstanceState[Any]) -> bool:
 
 def _changes(state: InstanceState[Any]) -> dict[str, Any]:
     """The columns that have other values than their row, as SQLAlchemy tells them."""
-    new, names, manager = {}, stored(state.mapper), state.manager
+    new, names, manager, values = {}, stored(state.mapper), state.manager, state.dict
     for name, old in state.committed_state.items():
-        if name not in names or name not in state.dict:
+        if name not in names or name not in values:
             raise NotDirectly
-        if manager[name].impl.is_equal(state.dict[name], old) is not True:
-            new[name] = state.dict[name]
+        value = values[name]
+        if manager[name].impl.is_equal(value, old) is not True:
+            new[name] = value
     return new
 
 

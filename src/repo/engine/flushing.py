@@ -101,15 +101,18 @@ def _watch(mapper: Mapper[Any]) -> None:
         is_mapped = attribute.key in mapper.column_attrs or attribute.key in mapper.relationships
         if is_mapped and hasattr(mapper.class_, attribute.key):  # the kind of a row may be in none
             for kind in ("set", "append", "remove"):
-                event.listen(attribute.class_attribute, kind, _reporter(attribute.key), raw=True)
+                # By these options SQLAlchemy adds no call of its own to each change.
+                reporter = _reporter(attribute.key)
+                event.listen(attribute.class_attribute, kind, reporter, raw=True, retval=True, include_key=True)
 
 
-def _reporter(name: str) -> Callable[..., None]:
+def _reporter(name: str) -> Callable[..., Any]:
     """The listener for one attribute; of no effect unless the entity's session flushes."""
 
-    def changed(state: InstanceState[Any], *_: Any) -> None:
+    def changed(state: InstanceState[Any], value: Any, *_: Any, **__: Any) -> Any:
         guard = _running.get(state.session_id or 0)
         if guard is not None:
             guard.check(state, name)
+        return value
 
     return changed

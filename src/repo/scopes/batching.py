@@ -103,6 +103,7 @@ class Batch(Generic[T]):
         reached: Callable[[], Awaitable[None]] | None = None,
         lost: Callable[[BaseException], object] = lambda _: None,
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._first = first
         self._perform = perform
         self._counts = counts
@@ -155,7 +156,7 @@ class Batch(Generic[T]):
 
     def _add(self, shareable: Shareable[T]) -> asyncio.Future[T]:
         """The place of what one more will get."""
-        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[T] = self._loop.create_future()
         self._wanted[answer] = shareable.wanted
         self._size += shareable.size
         if shareable.writes is not None:
