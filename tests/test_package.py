@@ -40,6 +40,7 @@ HOUSE = (
         "engine.turns",
         "engine.making",
         "engine.shapes",
+        "engine.apart",
         "engine.plans",
         "engine.hydration",
         "engine.loop",

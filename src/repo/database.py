@@ -24,7 +24,7 @@ from repo.engine.connections import Connections
 from repo.engine.directly import Direct, NotDirectly, Way
 from repo.engine.making import create, given
 from repo.engine.plans import Plans
-from repo.engine.together import Committed, Several
+from repo.engine.together import Committed, Several, Write
 from repo.engine.tokens import TOKENS
 from repo.errors import ConfigurationError, ConnectionLost, UsageError, translate
 from repo.events import Hook
@@ -307,10 +307,10 @@ class Database(Scope):
                     return await self._write(connection, call)
                 return await self._read(connection, call, trace)
 
-    @property
-    def writes_together(self) -> type[Several] | None:
-        """Those who would write one after the other do it with one COMMIT."""
-        if not self.dialect.one_writer or self._statement_timeout is not None or self._connections.has_turn():
+    def writes_together(self, write: Write[T]) -> type[Several] | None:
+        """Those who would write one after the other, or need not wait for anybody, do it with one COMMIT."""
+        shares = self.dialect.one_writer or write.may_share
+        if not shares or self._statement_timeout is not None or self._connections.has_turn():
             return None
         return self._connections.unwatched(Committed)
 

@@ -1,6 +1,6 @@
 """The verbs that read."""
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar, cast, overload
@@ -55,11 +55,7 @@ class Reads(Finding[M]):
         Raises:
             UsageError: there is no transaction to hold the lock.
         """
-        values = identity(self._mapper, key)
-        get = _Get(self, values, load, lock)
-        if not lookups.shareable(self._mapper, values):
-            return await self.scope.perform(get.alone())
-        return await self.scope.share(get)
+        return await self._got(key, load, lock)
 
     async def get_one(self, key: KeyLike, *, load: Any = None, lock: Lock | Mode | None = None) -> M:
         """The entity with this primary key.
@@ -67,10 +63,16 @@ class Reads(Finding[M]):
         Raises:
             NotFound: there is no such row.
         """
-        entity = await self.get(key, load=load, lock=lock)
+        entity = await self._got(key, load, lock)
         if entity is None:
             raise not_found(self._mapper, [identity(self._mapper, key)])
         return entity
+
+    def _got(self, key: KeyLike, load: Any, lock: Lock | Mode | None) -> Awaitable[M | None]:
+        """The entity with this primary key, or None."""
+        values = identity(self._mapper, key)
+        get = _Get(self, values, load, lock)
+        return self.scope.share(get) if lookups.shareable(self._mapper, values) else self.scope.perform(get.alone())
 
     async def get_many(self, keys: Iterable[KeyLike], *, load: Any = None, lock: Lock | Mode | None = None) -> list[M]:
         """The entities with these primary keys, in their order.
@@ -282,8 +284,11 @@ class _Get(Shareable[M | None]):
         self._lock: Lock | Mode | None = lock
         self._reach = reach = repository._reach()
         self.wanted = key
-        others = repository._brings_others(load)
-        self.like = ("get", repository.model, lookups.mark(load), locking.mark(lock), reach.mark(others=others))
+        if load is None and lock is None and not repository._is_scoped:
+            self.like = reach  # one for all repositories of the model that have no condition
+        else:
+            others = repository._brings_others(load)
+            self.like = ("get", repository.model, lookups.mark(load), locking.mark(lock), reach.mark(others=others))
 
     @property
     def _plans(self) -> Plans | None:

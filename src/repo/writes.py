@@ -277,7 +277,7 @@ class Writes(Reads[M]):
 
     async def _write_row(self, verb: str, write: RowWrite[T]) -> T:
         """Let the scope write one row; its entity is as before also if the COMMIT fails."""
-        together = self.scope.writes_together if write.is_short else None
+        together = self.scope.writes_together(write) if write.is_short else None
         shared = _Shared(verb, write, self.model, self._metadata, together or Together)
         try:
             if together is not None:

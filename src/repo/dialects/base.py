@@ -8,7 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar, TypedDict
 
-from sqlalchemy import URL, Column, ColumnElement, Connection, MetaData
+from sqlalchemy import URL, Column, ColumnElement, Connection, MetaData, Table
 from sqlalchemy import Dialect as SQLAlchemyDialect
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.types import TypeEngine
@@ -160,21 +160,25 @@ class Dialect(ABC):
             seconds: as for ``fetch``; where the database itself does not know it, for all of them.
         """
 
+    @abstractmethod
     async def fetch_each(
-        self, driver: Any, statements: Sequence[tuple[str, Sequence[Any]]]
-    ) -> Sequence[Sequence[Any] | None]:
-        """Run statements that have nothing to do with each other, and commit them together, where there is one writer.
+        self, driver: Any, statements: Mapping[int, tuple[str, Sequence[Any]]]
+    ) -> Mapping[int, Sequence[Any] | None]:
+        """Run statements that have nothing to do with each other, and commit them together.
 
-        One trip to the database. If it raises, none has done anything.
+        One trip to the database for those of the same text. If it raises, nobody knows what they have done.
 
         Args:
             driver: as for ``fetch``; in no transaction.
-            statements: each by its text and what is sent with it.
+            statements: each by its text and what is sent with it. A row that one yields ends with its number.
 
         Returns:
-            The rows that each yields; None for one that has failed, and done nothing.
+            The rows that each yields; None for one that has done nothing, because it or another has failed.
         """
-        raise NotImplementedError
+
+    @abstractmethod
+    async def asks_nobody(self, driver: Any, table: Table) -> bool:
+        """Whether the database adds rows to a table, with keys that it makes, without waiting for others."""
 
     @abstractmethod
     async def codes(self, driver: Any, text: str) -> Sequence[Any]:

@@ -193,6 +193,10 @@ def key_names(mapper: Mapper[Any]) -> Sequence[str]:
     return [mapper.get_property_by_column(column).key for column in mapper.primary_key]
 
 
+_PLAIN = frozenset((int, str, UUID))
+"""The types of most keys, of which no value is a key of several columns."""
+
+
 def identity(mapper: Mapper[Any], key: Any) -> Key:
     """A primary key as a tuple of as many values as the key has columns.
 
@@ -200,9 +204,11 @@ def identity(mapper: Mapper[Any], key: Any) -> Key:
         UsageError: too few or too many values, None, or an entity.
         InvalidValue: a value of another type than its column; databases differ in what they make of it.
     """
+    wanted = _key_types(mapper)
+    if type(key) in _PLAIN and len(wanted) == 1 and isinstance(key, wanted[0]):
+        return (key,)
     values = tuple(key) if isinstance(key, tuple | list) else (key,)
-    if len(values) == len(mapper.primary_key) and not any(map(_is_no_key, values)):
-        wanted = _key_types(mapper)
+    if len(values) == len(wanted) and not any(map(_is_no_key, values)):
         if all(map(isinstance, values, wanted)):
             return values
         types, got = (" and ".join(kind.__name__ for kind in kinds) for kinds in (wanted, map(type, values)))

@@ -6,7 +6,7 @@ for each shape of statement and model, and told to the hooks as ``LongWay``.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Generic, TypeVar
@@ -81,16 +81,20 @@ class Way:
             raise NotDirectly from error
         return first.plan.read(rows)
 
-    async def fetch_each(self, statements: Sequence[Statement]) -> Sequence[Sequence[Any] | None]:
-        """The rows that each statement yields as the driver has them, committed together; None for one that failed."""
-        for statement in statements:
+    async def fetch_each(self, statements: Mapping[int, Statement]) -> Mapping[int, Sequence[Any] | None]:
+        """The rows that each statement yields, as the driver has them, committed together; None: it has done nothing.
+
+        Args:
+            statements: each with its number, with which its row ends, if it yields one.
+        """
+        for statement in statements.values():
             if statement.plan.reading is None:
                 statement.plan.learn(await self.dialect.codes(self.driver, statement.text))
         try:
-            sent = [(statement.text, statement.values) for statement in statements]
+            sent = {number: (statement.text, statement.values) for number, statement in statements.items()}
             return await self.dialect.fetch_each(self.driver, sent)
         except self.dialect.unexplained:
-            return [None] * len(statements)
+            return dict.fromkeys(statements)
 
 
 class Direct(ABC, Generic[T]):

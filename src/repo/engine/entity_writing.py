@@ -9,7 +9,7 @@ from sqlalchemy.orm.attributes import instance_state
 
 from repo.engine import entities, generated, hydration, versions
 from repo.engine.conditions import key_names, stored
-from repo.engine.directly import NotDirectly, Parameter, Statement
+from repo.engine.directly import NotDirectly, Parameter, Statement, Way
 from repo.engine.originals import originals_of
 from repo.engine.plans import Plans
 from repo.engine.reach import Reach
@@ -82,6 +82,16 @@ class Add(_OfEntity):
 
     def __init__(self, plans: Plans | None, reach: Reach, entity: Any) -> None:
         super().__init__(plans, reach, entity, id(entity))
+
+    @property
+    def may_share(self) -> bool:
+        mapper, given = self._reach.own.mapper, instance_state(self._entity).dict
+        has_key = any(given.get(name) is not None for name in key_names(mapper))
+        return not has_key and self._plans is not None and self._plans.apart.may_be(mapper.local_table)
+
+    async def shares(self, way: Way) -> bool:
+        table = self._reach.own.mapper.local_table
+        return self._plans is not None and await self._plans.apart.find_out(way.dialect, way.driver, table)
 
     def _by(self, own: Session) -> Any:
         entities.refuse_stored(self._entity)  # by another call, since this one was made

@@ -77,11 +77,21 @@ def key_of(mapper: Mapper[Any]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
 
 
 @lru_cache(maxsize=1024)
+def keys_of(mapper: Mapper[Any]) -> Callable[[Sequence[Sequence[Any]]], Iterable[tuple[Any, ...]]]:
+    """The function that gives the primary keys of such rows."""
+    places = _key_places(mapper)
+    values = itemgetter(*places)
+    if len(places) > 1:
+        return lambda rows: map(values, rows)
+    return lambda rows: zip(map(values, rows))
+
+
+@lru_cache(maxsize=1024)
 def hydrator(mapper: Mapper[Any]) -> Callable[[Sequence[Sequence[Any]]], list[Any]]:
     """The function that makes detached entities of such rows, one of each; of a row without a key, None."""
     places = list(enumerate(attribute.key for attribute in loaded(mapper)))
     model: Any = mapper.class_
-    keys_in, manager = _keys_of(mapper), mapper.class_manager
+    keys_in, manager = keys_of(mapper), mapper.class_manager
     identity_class = _identity_class(mapper)
     create, state_class = model.__new__, type(instance_state(manager.new_instance()))
 
@@ -182,12 +192,3 @@ def _key_places(mapper: Mapper[Any]) -> list[int]:
     """Where the primary key stands in a row."""
     names = [attribute.key for attribute in loaded(mapper)]
     return [names.index(_attribute(mapper)(column)) for column in mapper.primary_key]
-
-
-def _keys_of(mapper: Mapper[Any]) -> Callable[[Sequence[Sequence[Any]]], Iterable[tuple[Any, ...]]]:
-    """The function that gives the primary keys of such rows."""
-    places = _key_places(mapper)
-    values = itemgetter(*places)
-    if len(places) > 1:
-        return lambda rows: map(values, rows)
-    return lambda rows: zip(map(values, rows))

@@ -26,24 +26,32 @@ def shareable(mapper: Mapper[Any], key: Key) -> bool:
     It must not be able to fail by itself, as a number out of range does, because the others would
     fail with it; and what the database finds for it must be equal to it in Python.
     """
-    return all(map(_is_plain, _kinds(mapper), key))
+    return _check_of(mapper)(key)
 
 
 @lru_cache(maxsize=1024)
-def _kinds(mapper: Mapper[Any]) -> Sequence[Any]:
-    """The types of the key's columns."""
-    return [column.type for column in mapper.primary_key]
+def _check_of(mapper: Mapper[Any]) -> Callable[[Key], bool]:
+    """Whether the key's columns take values as they are."""
+    first, *others = checks = [_check(column.type) for column in mapper.primary_key]
+    if not others:
+        return lambda key: first(key[0])
+    return lambda key: all(takes(value) for takes, value in zip(checks, key, strict=True))
 
 
-def _is_plain(kind: Any, value: Any) -> bool:
-    """Whether a column of this type takes the value as it is."""
+def _check(kind: Any) -> Callable[[Any], bool]:
+    """Whether a column of this type takes a value as it is."""
     name = kind.__visit_name__
-    if type(value) is int:
-        return name in _BITS and -(1 << _BITS[name] - 1) <= value < 1 << _BITS[name] - 1
-    if type(value) is str:
-        # Postgres refuses the character NUL, and UTF-8 half a pair of surrogates.
-        return name in _TEXTS and "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
-    return isinstance(value, UUID) and name in _UUIDS and bool(kind.as_uuid)
+    if name in _BITS:
+        low, high = -(1 << _BITS[name] - 1), 1 << _BITS[name] - 1
+        return lambda value: type(value) is int and low <= value < high
+    if name in _TEXTS:
+        return lambda value: type(value) is str and _is_text(value)
+    return lambda value: isinstance(value, UUID) and name in _UUIDS and bool(kind.as_uuid)
+
+
+def _is_text(value: str) -> bool:
+    """Whether a database takes a text: Postgres refuses the character NUL, and UTF-8 half a pair of surrogates."""
+    return "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def mark(load: Any) -> Hashable:
@@ -89,14 +97,15 @@ class Finder:
         """
 
         def finish(found: Sequence[Any]) -> list[Any]:
-            key_of = hydration.key_of(self.mapper) if self.apart else _identity
-            by_key = {key_of(each): each for each in found}
-            if any(key not in by_key and _has_text(key) for key in keys):
+            keys_of = hydration.keys_of(self.mapper) if self.apart else _identities
+            by_key = dict(zip(keys_of(found), found, strict=True))
+            each = [by_key.get(key) for key in keys]
+            if any(_has_text(key) for one, key in zip(each, keys, strict=True) if one is None):
                 raise NotDirectly
             if not self.apart:
-                return [by_key.get(key) for key in keys]
-            there = iter(hydration.hydrator(self.mapper)([by_key[key] for key in keys if key in by_key]))
-            return [next(there) if key in by_key else None for key in keys]
+                return each
+            there = iter(hydration.hydrator(self.mapper)([row for row in each if row is not None]))
+            return [None if row is None else next(there) for row in each]
 
         return directly.by_keys(plans, self.mapper, padded(keys), reaching, finish, parts=parts, rows=self.apart)
 
@@ -162,8 +171,8 @@ def padded(keys: Sequence[Key]) -> Sequence[Key]:
     return [*keys, *[keys[-1]] * (size - len(keys))]
 
 
-def _identity(entity: Any) -> Key:
-    return tuple(inspect(entity).identity)
+def _identities(entities: Sequence[Any]) -> list[Key]:
+    return [tuple(inspect(entity).identity) for entity in entities]
 
 
 def _has_text(key: Key) -> bool:

@@ -31,6 +31,15 @@ class Write(Direct[T]):
     is_given_up: bool
     """Whether nobody waits for it any more."""
 
+    @property
+    def may_share(self) -> bool:
+        """Whether it may be committed with others of the model also where several write at once, as far as is known."""
+        return False
+
+    async def shares(self, way: Way) -> bool:
+        """Whether it is so, for which the database is asked the first time."""
+        return False
+
     @abstractmethod
     def work(self, own: Session) -> T:
         """Do it the long way, by a session."""
@@ -180,10 +189,12 @@ class Committed(Several):
     __slots__ = ()
 
     async def run(self, way: Way) -> list[Any]:
+        if not (way.dialect.one_writer or await self._writes[0].shares(way)):
+            return self._rest_by_itself()
         ready = self._all_ready()
         sent = {number: statement for number, statement in ready.items() if statement is not None}
         try:
-            found = dict(zip(sent, await way.fetch_each([*sent.values()]) if sent else (), strict=True))
+            found = await way.fetch_each(sent) if sent else {}
         except BaseException:
             for number in ready:
                 self._writes[number].undo()
@@ -206,7 +217,7 @@ class Committed(Several):
         for number, write in enumerate(self._writes):
             if not write.is_given_up:
                 try:
-                    ready[number] = write.context.run(write.ready, None, None)
+                    ready[number] = write.context.run(write.ready, None, number)
                 except Exception as error:
                     self._outcomes[number] = _own(error)
         return ready

@@ -56,8 +56,8 @@ class Batches:
         self._counts = counts
         self._open: dict[Hashable, Batch[Any]] = {}
 
-    async def share(self, scope: Performer, shareable: Shareable[T]) -> T:
-        """What the call gives.
+    def share(self, scope: Performer, shareable: Shareable[T]) -> Coroutine[Any, Any, T]:
+        """What the call gives, to be awaited at once.
 
         Raises:
             RepoError: the database failed; all who asked together get the same error.
@@ -66,7 +66,11 @@ class Batches:
         like = (shareable.like, *inside())
         others: Batch[T] | None = self._open.get(like)
         if others is not None and others.takes(shareable):
-            return await others.join(shareable)
+            return others.join(shareable)
+        return self._begin(scope, shareable, like)
+
+    async def _begin(self, scope: Performer, shareable: Shareable[T], like: Hashable) -> T:
+        """The same, where there is none to join."""
         if not has_more_to_run(asyncio.get_running_loop()):
             return await scope.perform(shareable.alone())
         batch: Batch[T] = Batch(shareable, scope.perform, self._counts)

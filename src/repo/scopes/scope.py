@@ -77,9 +77,8 @@ class Scope(ABC):
     dialect: Dialect
     """The database's ways."""
 
-    @property
-    def writes_together(self) -> type[together.Several] | None:
-        """How writes of one row are done together; None where each is done by itself."""
+    def writes_together(self, write: together.Write[T]) -> type[together.Several] | None:
+        """How a write of one row is done together with others of its kind; None where it is done by itself."""
         return None
 
     @property

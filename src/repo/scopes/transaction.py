@@ -27,7 +27,7 @@ from repo.engine.entities import complete
 from repo.engine.flushing import FlushGuard
 from repo.engine.originals import Originals, is_listened_to
 from repo.engine.plans import Plans
-from repo.engine.together import Together, is_failure
+from repo.engine.together import Together, Write, is_failure
 from repo.errors import (
     CommitOutcomeUnknown,
     ConnectionLost,
@@ -152,8 +152,7 @@ class Transaction(Scope):
     def share(self, shareable: Shareable[T]) -> Awaitable[T]:
         return self._adjacent.share(self, shareable, self.session.sync_session)
 
-    @property
-    def writes_together(self) -> type[Together]:
+    def writes_together(self, write: Write[T]) -> type[Together]:
         """Writes of a transaction all happen, or none."""
         return Together
 

@@ -1,11 +1,12 @@
 """Postgres by asyncpg."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import groupby
 from typing import Any, cast
 
-from sqlalchemy import URL, Column, ColumnElement, Connection, MetaData, event, text
+from sqlalchemy import URL, Column, ColumnElement, Connection, MetaData, Table, event, text
 from sqlalchemy.dialects.postgresql import INTERVAL, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.types import TypeEngine
@@ -32,6 +33,16 @@ _TEXTS = {
     *("krbsrvname", "gsslib", "prepared_statement_cache_size"),
 }
 """Arguments of ``asyncpg.connect``, and of SQLAlchemy's dialect, that make sense in a URL."""
+
+
+_ASKS_NOBODY = """
+SELECT relkind = 'r' AND NOT relhasrules
+    AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = pg_class.oid AND tgtype & 4 <> 0)
+    AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = pg_class.oid AND NOT indisprimary
+        AND (indisunique OR indisexclusion))
+FROM pg_class WHERE oid = to_regclass($1)
+"""
+"""Of an INSERT into a table; 4 says that a trigger is for INSERT, as that of a foreign key is."""
 
 
 class PostgreSQL(Dialect):
@@ -97,6 +108,27 @@ class PostgreSQL(Dialect):
         except Exception as error:
             _refuse_closed(driver, error)
             raise
+
+    async def fetch_each(
+        self, driver: Any, statements: Mapping[int, tuple[str, Sequence[Any]]]
+    ) -> Mapping[int, Sequence[Any] | None]:
+        found: dict[int, Sequence[Any] | None] = dict.fromkeys(statements)
+        for sending, group in groupby(statements, key=lambda number: statements[number][0]):
+            numbers = [*group]
+            try:
+                # In no transaction this is one by itself: all of them have happened, or none.
+                rows = await self.fetch_many(driver, sending, [statements[number][1] for number in numbers], None)
+            except Exception as error:
+                if isinstance(error, OSError) or driver.is_closed():
+                    raise
+                continue
+            given = {row[-1]: row for row in rows}
+            found |= {number: [given[number]] if number in given else [] for number in numbers}
+        return found
+
+    async def asks_nobody(self, driver: Any, table: Table) -> bool:
+        name = self.syntax.identifier_preparer.format_table(table)
+        return bool(await driver.fetchval(_ASKS_NOBODY, name))
 
     async def codes(self, driver: Any, text: str) -> Sequence[Any]:
         return [attribute.type.oid for attribute in (await driver.prepare(text)).get_attributes()]

@@ -5,12 +5,12 @@ import contextlib
 import math
 import sqlite3
 import tempfile
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Column, ColumnElement, Connection, MetaData, event
+from sqlalchemy import URL, Column, ColumnElement, Connection, MetaData, Table, event
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.types import TypeEngine
@@ -116,9 +116,13 @@ class SQLite(Dialect):
             return await driver.visit(fetch_many, text, sets)
 
     async def fetch_each(
-        self, driver: ThreadedConnection, statements: Sequence[tuple[str, Sequence[Any]]]
-    ) -> Sequence[Sequence[Any] | None]:
-        return await _with_reasons(driver, driver.visit(fetch_each, statements))
+        self, driver: ThreadedConnection, statements: Mapping[int, tuple[str, Sequence[Any]]]
+    ) -> Mapping[int, Sequence[Any] | None]:
+        found = await _with_reasons(driver, driver.visit(fetch_each, [*statements.values()]))
+        return dict(zip(statements, found, strict=True))
+
+    async def asks_nobody(self, driver: ThreadedConnection, table: Table) -> bool:
+        return True  # who writes has waited for all others
 
     async def codes(self, driver: Any, text: str) -> Sequence[Any]:
         return ()
