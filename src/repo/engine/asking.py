@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, Executable, Row, Select, inspect
+from sqlalchemy import BindParameter, ColumnElement, Executable, Row, Select, inspect
 from sqlalchemy.orm import ColumnProperty, Mapper, Session
 from sqlalchemy.orm.attributes import QueryableAttribute
 
@@ -57,25 +57,26 @@ def asked(plans: Plans | None, statement: Executable, params: Any) -> Asked | No
     signed = signature(statement)
     if signed is None:
         return None
-
-    def make() -> Plan | str:
-        mapper = _only_entity(statement)
-        if reason := _refusal(statement, mapper):
-            return reason
-        plain = statement
-        if mapper is not None:
-            attributes = [getattr(mapper.class_, each.key) for each in hydration.loaded(mapper)]
-            plain = statement.with_only_columns(*attributes, maintain_column_froms=True)
-        plan = plans.plan(plain, signed.parameters)
-        if isinstance(plan, Plan):
-            plan.mapper = mapper
-        return plan
-
-    plan = plans.get(("asked", signed.key), Select, make)
-    if plan is None or (plan.mapper is not None and hydration.is_listened_to(plan.mapper)):
+    key = ("asked", signed.key)
+    plan = plans.known(key) or plans.keep(key, Select, _plan(plans, statement, signed.parameters))
+    if isinstance(plan, str) or (plan.mapper is not None and hydration.is_listened_to(plan.mapper)):
         return None
     with_values = stated(plan, signed.values)
     return None if with_values is None else Asked(with_values, plan.mapper)
+
+
+def _plan(plans: Plans, statement: Select[Any], parameters: Sequence[BindParameter[Any]]) -> Plan | str:
+    """The plan of a SELECT, or why there is none."""
+    mapper = _only_entity(statement)
+    if reason := _refusal(statement, mapper):
+        return reason
+    if mapper is not None:
+        attributes = [getattr(mapper.class_, each.key) for each in hydration.loaded(mapper)]
+        statement = statement.with_only_columns(*attributes, maintain_column_froms=True)
+    plan = plans.plan(statement, parameters)
+    if isinstance(plan, Plan):
+        plan.mapper = mapper
+    return plan
 
 
 def rows(own: Session, statement: Executable, params: Any, plan: Plan | None) -> Sequence[Row[Any]]:

@@ -195,27 +195,27 @@ def prepared(
     signed = signature(*parts)
     if signed is None:
         return None
-
-    def make() -> Plan | str:
-        if reason := refusal(mapper):
-            return reason
-        parameters: list[BindParameter[Any]] = []
-
-        def parameter(kind: TypeEngine[Any]) -> BindParameter[Any]:
-            parameters.append(bindparam(None, type_=kind, required=False))
-            return parameters[-1]
-
-        statement = build(parameter)
-        return plans.plan(statement, [*signed.parameters, *parameters])
-
-    plan = plans.get((shape, mapper, signed.key), mapper.class_, make)
-    return None if plan is None else stated(plan, [*signed.values, *values] if parts else values)
+    key = (shape, mapper, signed.key)
+    plan = plans.known(key) or plans.keep(key, mapper.class_, refusal(mapper) or _plan(plans, build, signed.parameters))
+    return stated(plan, [*signed.values, *values] if parts else values)
 
 
-def stated(plan: Plan, values: Sequence[Any]) -> Statement | None:
-    """A plan with values; None where a type does not take one of them, which the long way will tell."""
+def _plan(plans: Plans, build: Callable[[Parameter], Any], others: Sequence[BindParameter[Any]]) -> Plan | str:
+    """The plan of a statement that is built with parameters of its own, after others; or why there is none."""
+    parameters: list[BindParameter[Any]] = []
+
+    def parameter(kind: TypeEngine[Any]) -> BindParameter[Any]:
+        parameters.append(bindparam(None, type_=kind, required=False))
+        return parameters[-1]
+
+    statement = build(parameter)
+    return plans.plan(statement, [*others, *parameters])
+
+
+def stated(plan: Plan | str, values: Sequence[Any]) -> Statement | None:
+    """A plan with values; None without a plan, or where a type does not take a value, which the long way will tell."""
     try:
-        return Statement(plan, values)
+        return None if isinstance(plan, str) else Statement(plan, values)
     except Exception:
         return None
 

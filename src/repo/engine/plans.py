@@ -8,8 +8,8 @@ Where they are not there, there are no plans, and all goes SQLAlchemy's way; a t
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import BindParameter, Dialect, FrozenResult
@@ -61,6 +61,14 @@ def signature(*parts: Any) -> Signature | None:
     return Signature(tuple(keys), parameters)
 
 
+@dataclass(slots=True)
+class _Kept:
+    """What is known of a shape, and when it was used last, by the number of uses of all until then."""
+
+    made: "Plan | str"
+    used: int
+
+
 class Plans:
     """The plans of one engine; what was not used for the longest time is forgotten first.
 
@@ -75,41 +83,41 @@ class Plans:
         self.apart = Apart()
         """The tables to which rows are added without waiting for anybody."""
         self._hooks = hooks
-        self._kept: OrderedDict[Hashable, Plan | str] = OrderedDict()
+        self._kept: dict[Hashable, _Kept] = {}
+        self._uses = 0
 
-    def get(self, shape: Hashable, subject: type[Any], make: Callable[[], "Plan | str"]) -> "Plan | None":
-        """The plan for a shape of statement.
+    def known(self, shape: Hashable) -> "Plan | str | None":
+        """The plan for a shape of statement, or the reason why there is none; None where nothing is known of it."""
+        kept = self._kept.get(shape)
+        if kept is None:
+            return None
+        self._uses = kept.used = self._uses + 1
+        return kept.made
+
+    def keep(self, shape: Hashable, subject: type[Any], made: "Plan | str") -> "Plan | str":
+        """Keep the plan for a shape, or the reason why there is none.
 
         Args:
             shape: what decides about it.
             subject: the model that it is about, for the hooks.
-            make: makes it, or gives the reason why there is none.
+            made: what is to be kept.
         """
-        found = self._kept.get(shape)
-        if found is not None:
-            self._kept.move_to_end(shape)
-            return found if isinstance(found, Plan) else None
-        made = make()
-        self._keep(shape, made)
-        if isinstance(made, Plan):
-            return made
-        self._tell(subject, made)
-        return None
+        self._uses += 1
+        self._kept[shape] = _Kept(made, self._uses)
+        if len(self._kept) > PLANS:
+            del self._kept[min(self._kept, key=lambda shape: self._kept[shape].used)]
+        if isinstance(made, str):
+            self._tell(subject, made)
+        return made
 
     def refuse(self, shape: Hashable, subject: type[Any], reason: str) -> None:
         """Note, once, that there is no plan for a shape, and why."""
-        if shape not in self._kept:
-            self._keep(shape, reason)
-            self._tell(subject, reason)
+        if self.known(shape) is None:
+            self.keep(shape, subject, reason)
 
     def has_refused(self, shape: Hashable) -> bool:
         """Whether it was noted that there is no plan for a shape."""
-        return isinstance(self._kept.get(shape), str)
-
-    def _keep(self, shape: Hashable, made: "Plan | str") -> None:
-        self._kept[shape] = made
-        if len(self._kept) > PLANS:
-            self._kept.popitem(last=False)
+        return isinstance(self.known(shape), str)
 
     def _tell(self, subject: type[Any], reason: str) -> None:
         """Tell the hooks why something has no plan."""
@@ -143,6 +151,7 @@ class Plan:
         order = [self._places.get(name) for name in self._compiled.positiontup]
         self._order = [place for place in order if place is not None]
         self._plain = len(self._order) == len(order) and not self._processes and not self._expands
+        self._straight = self._plain and self._order == [*range(len(parameters))]
         columns = self._compiled._result_columns
         self._columns = [(column.type.dialect_impl(dialect), dialect) for column in columns]
         self.reading: list[tuple[int, Process]] | None = None
@@ -180,6 +189,8 @@ class Plan:
         Args:
             values: one for each of the parameters.
         """
+        if self._straight:
+            return self._text, list(values)
         if self._plain:
             return self._text, [values[place] for place in self._order]
         given = {name: values[place] for name, place in self._places.items()} | self._constants

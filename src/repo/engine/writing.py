@@ -116,8 +116,8 @@ class ByKey(RowWrite[T]):
     def _build(self, parameter: Parameter) -> Any:
         """The UPDATE, in the version that is expected."""
         mapper, columns = self._reach.own.mapper, stored(self._reach.own.mapper)
-        same = self._same(parameter)
         plain = {columns[name]: parameter(columns[name].type) for name in self._new if name not in self._clauses}
+        same = self._same(parameter)
         clauses = {columns[name]: clause for name, clause in self._clauses.items()}
         return update(table_of(mapper)).where(*same, *self._reach.where).values(plain | clauses)
 
@@ -132,7 +132,8 @@ class ByKey(RowWrite[T]):
         if self._clauses:
             plain = [each for name, each in self._new.items() if name not in self._clauses]
         shape = ("update", len(same), tuple(self._new), tuple(self._clauses), tuple(self._returned))
-        return self._statement(shape, [*same, *plain], number, *self._reach.where, *self._clauses.values())
+        # In the order in which most of their texts have them.
+        return self._statement(shape, [*plain, *same], number, *self._reach.where, *self._clauses.values())
 
     def _same(self, parameter: Parameter) -> list[ColumnElement[bool]]:
         """The conditions for the row, in the version that is expected."""
