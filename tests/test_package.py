@@ -40,7 +40,7 @@ HOUSE = (
         "engine.turns",
         "engine.making",
         "engine.shapes",
-        "engine.apart",
+        "engine.unhindered",
         "engine.plans",
         "engine.hydration",
         "engine.loop",

@@ -309,7 +309,7 @@ class Database(Scope):
 
     def writes_together(self, write: Write[T]) -> type[Several] | None:
         """Those who would write one after the other, or need not wait for anybody, do it with one COMMIT."""
-        shares = self.dialect.one_writer or write.may_share
+        shares = self.dialect.one_writer or write.may_go_along
         if not shares or self._statement_timeout is not None or self._connections.has_turn():
             return None
         return self._connections.unwatched(Committed)
@@ -327,7 +327,7 @@ class Database(Scope):
 
         sent = time.monotonic()
         try:
-            return await self._connections.directly(holder, work, trace.connected, plan=direct.reading)
+            return await self._connections.directly(holder, work, trace.connected, plan=direct.reads_by)
         except Exception as error:
             if holder.writes:
                 cross_commit(error, call.metadata)
@@ -335,7 +335,7 @@ class Database(Scope):
             lost = isinstance(translate(error), ConnectionLost)
             if not lost or time.monotonic() - sent > DEAD or not call.repeatable():
                 raise
-        return await self._connections.directly(holder, work, trace.connected, plan=direct.reading, again=True)
+        return await self._connections.directly(holder, work, trace.connected, plan=direct.reads_by, again=True)
 
     def share(self, shareable: Shareable[T]) -> Awaitable[T]:
         return self._batches.share(self, shareable)

@@ -85,31 +85,44 @@ async def test_a_long_statement_waits_for_nobody(plan: Plan) -> None:
 
 
 async def test_patience(plan: Plan) -> None:
-    """Where none has ended for a while all in line begin; who comes then waits for all of them."""
+    """A read that proves to be long is one that nobody waits for, and so are all others of its statement."""
     lane = Lane(needed=True)
-    first, second, third = await readers(lane, plan, 3)
-    await third.running.wait()
-    assert second.running.is_set()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lanes, "PATIENCE", 60.0)
-        [last] = await readers(lane, plan, 1)
-        for reader in (first, second, third):
-            assert not last.running.is_set()
-            reader.end.set()
-            await settle()
-        assert last.running.is_set()
+    made = await readers(lane, plan, 3)
+    for reader in made:
+        await reader.running.wait()
+    assert not plan.is_quick
+    made += await readers(lane, plan, 1)
+    plan.is_quick = True
+    made += await readers(lane, plan, 1)
+    assert running(made) == [True] * 5
+
+
+async def test_others_go_on_beside_a_long_one(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Quick reads that have waited for a long one run one at a time from then on, and wait for it no more."""
+    lane, quick = Lane(needed=True), Plan(sqlite.dialect(), select(literal(2)), [])
+    quick.is_quick = True
+    long, *others = await readers(lane, plan, 1) + await readers(lane, quick, 2)
+    await others[0].running.wait()
+    monkeypatch.setattr(lanes, "PATIENCE", 60.0)
+    others += await readers(lane, quick, 1)
+    for number, reader in enumerate(others):
+        assert running(others) == [each <= number for each in range(3)]
+        reader.end.set()
+        await settle()
+    assert running(await readers(lane, quick, 1)) == [True]
+    assert not long.task.done()
 
 
 @pytest.mark.usefixtures("patient")
 async def test_progress(plan: Plan) -> None:
-    """As long as one ends now and then the others wait."""
+    """As long as none takes long the others wait."""
     lane = Lane(needed=True)
     made = await readers(lane, plan, 3)
     made[0].end.set()
     await settle()
     lane._look()
     await settle()
-    assert running(made) == [True, True, False]
+    assert (running(made), lane.waiting) == ([True, True, False], 1)
     made[1].end.set()
     await made[2].running.wait()
 

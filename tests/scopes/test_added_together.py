@@ -3,13 +3,30 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
+from datetime import date
+from decimal import Decimal
+from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, String, UniqueConstraint, inspect, select, text
+from sqlalchemy import (
+    CheckConstraint,
+    Computed,
+    ForeignKey,
+    Identity,
+    Index,
+    MetaData,
+    Numeric,
+    String,
+    UniqueConstraint,
+    inspect,
+    select,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from repo import CheckViolation, Database, NotNullViolation, Repository, gather
-from repo.errors import CommitOutcomeUnknown
+from repo.engine import unhindered
+from repo.errors import CommitOutcomeUnknown, InvalidStatement
 from repo.events import CallEnded, Event
 
 user: ContextVar[str] = ContextVar("user", default="nobody")
@@ -17,6 +34,12 @@ user: ContextVar[str] = ContextVar("user", default="nobody")
 
 class Own(DeclarativeBase):
     """A base of this module's own."""
+
+    metadata = MetaData()
+
+
+class Theirs(DeclarativeBase):
+    """Another, of what only a database has where several may write."""
 
     metadata = MetaData()
 
@@ -57,6 +80,40 @@ class Indexed(Own):
     name: Mapped[str]
 
 
+class Span(Theirs):
+    """Its end may be a date that Python does not have; and the driver is asked for the type of its price."""
+
+    __tablename__ = "journal_spans"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    days: Mapped[int]
+    name: Mapped[str | None]
+    price: Mapped[Decimal] = mapped_column(Numeric(10, 2), server_default=text("1.5"))
+    end: Mapped[date] = mapped_column(Computed("DATE '9999-01-01' + days"))
+
+
+class Chosen(Theirs):
+    """Its key is what Python says."""
+
+    __tablename__ = "journal_chosen"
+    name: Mapped[str] = mapped_column(primary_key=True, default=user.get)
+
+
+class Natural(Theirs):
+    """The key of its table is another than the model's."""
+
+    __tablename__ = "journal_natural"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(Identity())
+    __mapper_args__ = {"primary_key": [number]}
+
+
+class Drawn(Theirs):
+    """Its key is drawn at random."""
+
+    __tablename__ = "journal_drawn"
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+
+
 class Lines(Repository[Line]): ...
 
 
@@ -67,6 +124,18 @@ class Nameds(Repository[Named]): ...
 
 
 class Indexeds(Repository[Indexed]): ...
+
+
+class Spans(Repository[Span]): ...
+
+
+class Choices(Repository[Chosen]): ...
+
+
+class Naturals(Repository[Natural]): ...
+
+
+class Drawns(Repository[Drawn]): ...
 
 
 @pytest.fixture
@@ -146,14 +215,16 @@ async def test_each_is_made_where_it_was_asked_for(journal: Database, calls: lis
 
 
 @pytest.fixture
-async def several(journal: Database) -> Database:
+async def several(journal: Database, calls: list[CallEnded]) -> Database:
     """The tables where several may write at once."""
     if journal.dialect.one_writer:
         pytest.skip("feature: concurrent writing transactions")
+    await journal.create_all(Theirs.metadata)
+    calls.clear()
     return journal
 
 
-@pytest.mark.parametrize("what", ["foreign key", "unique", "index", "key"])
+@pytest.mark.parametrize("what", ["foreign key", "unique", "index", "key", "chosen", "natural"])
 async def test_what_the_model_says(several: Database, calls: list[CallEnded], what: str) -> None:
     """Rows that others may have something to do with are added by themselves: references, and what must be unique."""
     makers = {
@@ -161,6 +232,8 @@ async def test_what_the_model_says(several: Database, calls: list[CallEnded], wh
         "unique": lambda n: Nameds(several).add(Named(name=f"{n}")),
         "index": lambda n: Indexeds(several).add(Indexed(name=f"{n}")),
         "key": lambda n: Lines(several).add(Line(id=100 + n, words="with a key")),
+        "chosen": lambda n: Choices(several).add(Chosen(name=f"{n}")),
+        "natural": lambda n: Naturals(several).add(Natural(name=f"{n}")),
     }
     await gather(*map(makers[what], range(5)))
     assert len(calls) == 5
@@ -193,6 +266,60 @@ async def test_what_the_database_says(several: Database, calls: list[CallEnded],
     else:
         # The trigger takes no INSERT; that is told to everybody, as it is to who adds by himself.
         assert (first, len(calls), len(added)) == (6, 5, 5)
+
+
+async def test_what_python_chooses(several: Database, calls: list[CallEnded]) -> None:
+    """Rows whose keys are drawn at random are added together, and others of which Python makes the key are not."""
+
+    async def choose(name: str) -> Chosen:
+        user.set(name)
+        return await Choices(several).add(Chosen())
+
+    drawn = await gather(*(Drawns(several).add(Drawn()) for _ in range(5)))
+    assert ({row.id for row in drawn}, len(calls)) == ({*await several.scalars(select(Drawn.id))}, 1)
+    calls.clear()
+    await gather(*map(choose, "abc"))
+    assert len(calls) == 3
+
+
+async def test_what_a_migration_says(
+    several: Database, calls: list[CallEnded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is asked again after a while, as a migration may have made an index."""
+    monkeypatch.setattr(unhindered, "ASKED", 0.0)
+    await gather(*(Lines(several).add(Line(words=f"a {n}")) for n in range(3)))
+    await several.execute(text("CREATE UNIQUE INDEX only_there ON journal_lines (words)"))
+    calls.clear()
+    await gather(*(Lines(several).add(Line(words=f"b {n}")) for n in range(3)))
+    assert len(calls) == 4
+    await several.execute(text("DROP INDEX only_there"))
+    calls.clear()
+    await gather(*(Lines(several).add(Line(words=f"c {n}")) for n in range(3)))
+    assert len(calls) == 1
+
+
+async def test_what_comes_back_and_cannot_be_read(several: Database) -> None:
+    """Where the driver cannot read what the database has made, everybody is told, and every row is stored once."""
+    added = await asyncio.gather(*(Spans(several).add(Span(days=n)) for n in (2, 1000, 3)), return_exceptions=True)
+    assert [type(each) for each in added] == [ValueError] * 3
+    assert await several.scalars(select(Span.days).order_by(Span.id)) == [2, 1000, 3]
+
+
+async def test_a_statement_that_cannot_be_prepared(several: Database) -> None:
+    """Where the driver cannot be asked for the types of a statement, each caller has an error of his own."""
+    await several.execute(text("ALTER TABLE journal_spans DROP COLUMN name"))
+    added = await asyncio.gather(*(Spans(several).add(Span(days=n)) for n in range(3)), return_exceptions=True)
+    assert [type(each) for each in added] == [InvalidStatement] * 3
+    assert len({*map(id, added)}) == 3
+
+
+async def test_statements_that_take_turns(several: Database) -> None:
+    """Rows that give other columns in turn are as many transactions as there are statements."""
+    await gather(*(Spans(several).add(Span(days=n, **({"price": 2} if n % 2 else {}))) for n in range(20)))
+    assert await several.scalar(text("SELECT count(DISTINCT xmin::text) FROM journal_spans")) == 2
+    assert await several.scalars(select(Span.days).where(Span.price == Decimal("1.5")).order_by(Span.id)) == [
+        *range(0, 20, 2)
+    ]
 
 
 async def test_nobody_waits_for_the_lock_of_another(several: Database) -> None:

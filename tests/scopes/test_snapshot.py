@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event, func, literal, select, text
 
 from repo import Database, Scope, UsageError, gather
-from repo.errors import InvalidStatement, ReadOnlyScope, ScopeClosed
+from repo.errors import InvalidStatement, PoolDeadlock, ReadOnlyScope, ScopeClosed
 from repo.events import CallEnded, CallStarted, Event
 from tests.scopes.models import Account, Accounts
 
@@ -212,3 +212,18 @@ async def test_connections_join_and_go(url: str, accounts: Accounts) -> None:
         for _ in range(20):
             counts = await gather(*(mine.count() for _ in range(6)), *(Accounts(db).count() for _ in range(4)))
             assert counts == (0,) * 6 + (1,) * 4
+
+
+async def test_what_cannot_open_is_told_to_all(db: Database, accounts: Accounts) -> None:
+    """Where a snapshot gets no connection, all who asked it at once are told why, and so is who asks later."""
+    async with Database(db.engine.url.render_as_string(hide_password=False), pool_size=1) as narrow:
+        for _ in range(2):
+            await gather(*(Accounts(narrow).all(Account.id > n) for n in range(3)))
+        async with narrow.transaction(read_only=True) as tx, asyncio.timeout(30):
+            await Accounts(tx).count()
+            async with narrow.snapshot() as snapshot:
+                asked = (Accounts(snapshot).all(Account.id > n) for n in range(3))
+                told = await asyncio.gather(*asked, return_exceptions=True)
+                with pytest.raises(PoolDeadlock):
+                    await Accounts(snapshot).count()
+    assert [type(each) for each in told] == [PoolDeadlock] * 3

@@ -176,9 +176,9 @@ class Dialect(ABC):
             The rows that each yields; None for one that has done nothing, because it or another has failed.
         """
 
-    @abstractmethod
-    async def asks_nobody(self, driver: Any, table: Table) -> bool:
-        """Whether the database adds rows to a table, with keys that it makes, without waiting for others."""
+    async def adds_unhindered(self, driver: Any, table: Table) -> bool:
+        """Whether rows get into a table, with keys that nobody chooses, without waiting for others who write."""
+        return True
 
     @abstractmethod
     async def codes(self, driver: Any, text: str) -> Sequence[Any]:

@@ -24,7 +24,7 @@ class Stats:
     checked_out: int
     """Connections that are in use, or about to be opened."""
     waiting: int
-    """Calls and transactions that wait in line for a connection, or for their turn to write; a batch is one call."""
+    """Calls and transactions that wait in line for a connection, or for their turn; a batch is one call."""
     longest_wait: float
     """The longest that one of them has waited so far, in seconds."""
     queries: int

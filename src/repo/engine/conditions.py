@@ -193,7 +193,7 @@ def key_names(mapper: Mapper[Any]) -> Sequence[str]:
     return [mapper.get_property_by_column(column).key for column in mapper.primary_key]
 
 
-_PLAIN = frozenset((int, str, UUID))
+_SIMPLE_KEYS = frozenset((int, str, UUID))
 """The types of most keys, of which no value is a key of several columns."""
 
 
@@ -205,7 +205,7 @@ def identity(mapper: Mapper[Any], key: Any) -> Key:
         InvalidValue: a value of another type than its column; databases differ in what they make of it.
     """
     wanted = _key_types(mapper)
-    if type(key) in _PLAIN and len(wanted) == 1 and isinstance(key, wanted[0]):
+    if type(key) in _SIMPLE_KEYS and len(wanted) == 1 and isinstance(key, wanted[0]):
         return (key,)
     values = tuple(key) if isinstance(key, tuple | list) else (key,)
     if len(values) == len(wanted) and not any(map(_is_no_key, values)):

@@ -276,13 +276,13 @@ class Connections:
 
     @property
     def waiting(self) -> int:
-        """How many wait for a connection, or for their turn to write."""
-        return self.permits.waiting + self.turn.waiting
+        """How many wait for a connection, or for their turn."""
+        return self.permits.waiting + self.turn.waiting + self._lane.waiting
 
     @property
     def longest_wait(self) -> float:
         """How long one of them has waited at most, in seconds."""
-        return max(self.permits.longest_wait, self.turn.longest_wait)
+        return max(self.permits.longest_wait, self.turn.longest_wait, self._lane.longest_wait)
 
     @property
     def where(self) -> str:

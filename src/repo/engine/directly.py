@@ -87,9 +87,12 @@ class Way:
         Args:
             statements: each with its number, with which its row ends, if it yields one.
         """
-        for statement in statements.values():
-            if statement.plan.reading is None:
-                statement.plan.learn(await self.dialect.codes(self.driver, statement.text))
+        try:
+            for statement in statements.values():
+                if statement.plan.reading is None:
+                    statement.plan.learn(await self.dialect.codes(self.driver, statement.text))
+        except Exception:
+            return dict.fromkeys(statements)
         try:
             sent = {number: (statement.text, statement.values) for number, statement in statements.items()}
             return await self.dialect.fetch_each(self.driver, sent)
@@ -108,7 +111,7 @@ class Direct(ABC, Generic[T]):
         return ()
 
     @property
-    def reading(self) -> Plan | None:
+    def reads_by(self) -> Plan | None:
         """The plan of the only statement that it sends, if that is one that reads."""
         return None
 
@@ -147,7 +150,7 @@ class Reading(Direct[T]):
         self._keys = keys
 
     @property
-    def reading(self) -> Plan | None:
+    def reads_by(self) -> Plan | None:
         return self._statement.plan
 
     async def run(self, way: Way) -> T:

@@ -69,8 +69,7 @@ class Before:
     def __init__(self, state: InstanceState[Any]) -> None:
         self.session = state.session
         self._values = state.dict.copy()
-        related: Iterable[Any] = self._values.values() if state.mapper.relationships else ()
-        self._collections = [(value, value._sa_adapter) for value in related if hasattr(value, "_sa_adapter")]
+        self._collections = _collections(self._values) if state.mapper.relationships else ()
         self._committed = state.committed_state.copy()
         self._expired = frozenset(state.expired_attributes)
         self._rest = _copied(vars(state))
@@ -94,6 +93,11 @@ class Before:
             # One that was replaced has lost its adapter.
             collection._sa_adapter = adapter
             adapter.invalidated = False
+
+
+def _collections(values: Mapping[str, Any]) -> Sequence[tuple[Any, Any]]:
+    """The collections among an entity's values, each with its adapter."""
+    return tuple((value, value._sa_adapter) for value in values.values() if hasattr(value, "_sa_adapter"))
 
 
 def _copied(held: Mapping[str, Any]) -> dict[str, Any]:

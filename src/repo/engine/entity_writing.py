@@ -7,7 +7,7 @@ from sqlalchemy import insert
 from sqlalchemy.orm import InstanceState, Mapper, Session
 from sqlalchemy.orm.attributes import instance_state
 
-from repo.engine import entities, generated, hydration, versions
+from repo.engine import entities, generated, hydration, unhindered, versions
 from repo.engine.conditions import key_names, stored
 from repo.engine.directly import NotDirectly, Parameter, Statement, Way
 from repo.engine.originals import originals_of
@@ -84,14 +84,17 @@ class Add(_OfEntity):
         super().__init__(plans, reach, entity, id(entity))
 
     @property
-    def may_share(self) -> bool:
-        mapper, given = self._reach.own.mapper, instance_state(self._entity).dict
-        has_key = any(given.get(name) is not None for name in key_names(mapper))
-        return not has_key and self._plans is not None and self._plans.apart.may_be(mapper.local_table)
+    def may_go_along(self) -> bool:
+        mapper = self._reach.own.mapper
+        key = unhindered.made_key(mapper)
+        if not key or self._plans is None:
+            return False
+        given = self._reach.own.filled(instance_state(self._entity).dict)
+        return all(given.get(name) is None for name in key) and self._plans.unhindered.may_be(table_of(mapper))
 
-    async def shares(self, way: Way) -> bool:
-        table = self._reach.own.mapper.local_table
-        return self._plans is not None and await self._plans.apart.find_out(way.dialect, way.driver, table)
+    async def goes_along(self, way: Way) -> bool:
+        table = table_of(self._reach.own.mapper)
+        return self._plans is not None and await self._plans.unhindered.find_out(way.dialect, way.driver, table)
 
     def _by(self, own: Session) -> Any:
         entities.refuse_stored(self._entity)  # by another call, since this one was made
@@ -184,7 +187,8 @@ class Change(_OfEntity):
             self._expected = versions.held(self._entity)
             new |= versions.after(mapper, self._expected)
         new |= generated_values(generated.updates(mapper), new)
-        self._returned = [*keys, *(name for name in generated.returned_by_update(mapper) if name not in new)]
+        made = [name for name in generated.returned_by_update(mapper) if name not in new]
+        self._returned = [*keys, *made] if made else keys
         return self._update(key, number)
 
     def finish(self, row: Sequence[Any] | None) -> Any:

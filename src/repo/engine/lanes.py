@@ -4,7 +4,7 @@ Python lets one thread at a time run, and SQLite's gives way to another after ea
 ten that read lists at once each waits for nine others, row after row, and so does the event loop, which
 makes results of the rows: all ten take twice as long as one after the other. So that is how they
 are read. A statement that keeps SQLite busy for long without a row leaves Python to others meanwhile, so
-it waits for nobody; nor does one that was never seen.
+it waits for nobody, and nobody for it; nor for one that was never seen.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from repo.engine.plans import Plan
 
 PATIENCE = 0.02
-"""Seconds after which all in line begin, if none has ended meanwhile: with other values a quick one may take long."""
+"""Seconds after which nobody waits any longer for a read that runs: with other values a quick one may take long."""
 
 QUICK = 0.005
 """Seconds that a statement takes at most to be known as a quick one, ..."""
@@ -34,56 +34,71 @@ class Lane:
     """
 
     def __init__(self, *, needed: bool) -> None:
+        self.longest_wait = 0.0
+        """The longest that one has waited, in seconds."""
         self._needed = needed
-        self._running = 0
-        self._line: deque[asyncio.Future[None]] = deque()
+        self._running: _Read | None = None
+        self._since = 0.0
+        """Since when it runs."""
+        self._line: deque[_Read] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._ended = 0.0
-        """When one was over the last time."""
+
+    @property
+    def waiting(self) -> int:
+        """How many wait in line."""
+        return len(self._line)
 
     def of(self, plan: Plan | None) -> AbstractAsyncContextManager[None]:
         """A block in which the statement of a plan runs, when it is its turn; None for any that is no read."""
         return _FREE if plan is None or not self._needed else _Read(self, plan)
 
-    async def enter(self) -> None:
+    async def enter(self, read: "_Read") -> None:
         """Wait for one's turn."""
-        if not self._running:
-            self._running = 1
+        if self._running is None:
+            self._begin(read)
             return
-        loop = asyncio.get_running_loop()
-        place = loop.create_future()
-        self._line.append(place)
+        loop, start = asyncio.get_running_loop(), time.monotonic()
+        read.place = loop.create_future()
+        self._line.append(read)
         if self._timer is None:
             self._timer = loop.call_later(PATIENCE, self._look)
         try:
-            await place
+            await read.place
         except asyncio.CancelledError:
-            if place in self._line:
-                self._line.remove(place)
+            if read in self._line:
+                self._line.remove(read)
             else:
-                self.leave()
+                self.leave(read)
             raise
+        finally:
+            self.longest_wait = max(self.longest_wait, time.monotonic() - start)
 
-    def leave(self) -> None:
-        """Let the next in line have the turn, unless another still runs."""
-        self._running -= 1
-        self._ended = time.monotonic()
-        if self._line and not self._running:
-            self._let_in()
+    def leave(self, read: "_Read") -> None:
+        """Let the next in line have the turn, if this one has it."""
+        if self._running is read:
+            self._running = None
+            self._go_on()
 
-    def _let_in(self) -> None:
-        """The first in line begins; one that was cancelled will pass its turn on."""
-        place = self._line.popleft()
-        self._running += 1
-        if not place.done():
-            place.set_result(None)
+    def _begin(self, read: "_Read") -> None:
+        self._running, self._since = read, time.monotonic()
+
+    def _go_on(self) -> None:
+        """The next in line begins; who has proved not to be quick does so outside of the lane."""
+        while self._line and self._running is None:
+            read = self._line.popleft()
+            if not read.place.done():
+                if read.plan.is_quick:
+                    self._begin(read)
+                read.place.set_result(None)
 
     def _look(self) -> None:
-        """Look whether there is any progress."""
+        """Look whether what runs has taken too long, in which case nobody waits for it any more."""
         self._timer = None
-        left = self._ended + PATIENCE - time.monotonic()
-        while self._line and left <= 0:
-            self._let_in()
+        left = self._since + PATIENCE - time.monotonic()
+        if self._running is not None and left <= 0:
+            self._running.plan.is_quick = False
+            self._running, left = None, PATIENCE
+            self._go_on()
         if self._line:
             self._timer = asyncio.get_running_loop().call_later(left, self._look)
 
@@ -91,21 +106,22 @@ class Lane:
 class _Read:
     """The block, which notes whether the statement is a quick one."""
 
-    __slots__ = ("_lane", "_plan", "_start", "_waits")
+    __slots__ = ("_lane", "_start", "place", "plan")
+
+    place: asyncio.Future[None]
+    """Done when its turn has come, if it had to wait for that."""
 
     def __init__(self, lane: Lane, plan: Plan) -> None:
         self._lane = lane
-        self._plan = plan
-        self._waits = plan.is_quick
+        self.plan = plan
 
     async def __aenter__(self) -> None:
-        if self._waits:
-            await self._lane.enter()
+        if self.plan.is_quick:
+            await self._lane.enter(self)
         self._start = time.perf_counter()
 
     async def __aexit__(self, error: type[BaseException] | None, *_: object) -> None:
-        if self._waits:
-            self._lane.leave()
+        self._lane.leave(self)
         if error is None:
             seconds = time.perf_counter() - self._start
-            self._plan.is_quick = seconds <= max(QUICK, PER_ROW * self._plan.rows)
+            self.plan.is_quick = seconds <= max(QUICK, PER_ROW * self.plan.rows)

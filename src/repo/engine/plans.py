@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import BindParameter, Dialect, FrozenResult
 from sqlalchemy.orm import Mapper
 
-from repo.engine.apart import Apart
 from repo.engine.shapes import plain
+from repo.engine.unhindered import Unhindered
 from repo.events import Hook, LongWay, task_name
 
 PLANS = 500
@@ -80,8 +80,8 @@ class Plans:
     def __init__(self, dialect: Dialect, hooks: Sequence[Hook]) -> None:
         self.dialect = dialect
         """SQLAlchemy's."""
-        self.apart = Apart()
-        """The tables to which rows are added without waiting for anybody."""
+        self.unhindered = Unhindered()
+        """To which tables rows are added without waiting for anybody."""
         self._hooks = hooks
         self._kept: dict[Hashable, _Kept] = {}
         self._uses = 0

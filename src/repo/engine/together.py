@@ -32,12 +32,12 @@ class Write(Direct[T]):
     """Whether nobody waits for it any more."""
 
     @property
-    def may_share(self) -> bool:
+    def may_go_along(self) -> bool:
         """Whether it may be committed with others of the model also where several write at once, as far as is known."""
         return False
 
-    async def shares(self, way: Way) -> bool:
-        """Whether it is so, for which the database is asked the first time."""
+    async def goes_along(self, way: Way) -> bool:
+        """Whether it is so, for which the database may have to be asked."""
         return False
 
     @abstractmethod
@@ -189,7 +189,7 @@ class Committed(Several):
     __slots__ = ()
 
     async def run(self, way: Way) -> list[Any]:
-        if not (way.dialect.one_writer or await self._writes[0].shares(way)):
+        if not (way.dialect.one_writer or await self._go_along(way)):
             return self._rest_by_itself()
         ready = self._all_ready()
         sent = {number: statement for number, statement in ready.items() if statement is not None}
@@ -207,6 +207,13 @@ class Committed(Several):
                 write.undo()
                 self._outcomes[number] = _own(error)
         return self._rest_by_itself()
+
+    async def _go_along(self, way: Way) -> bool:
+        """Whether those who write at once would not wait for others with it; what fails there is nobody's."""
+        try:
+            return await self._writes[0].goes_along(way)
+        except Exception:
+            return False
 
     def work(self, own: Session) -> list[Any]:
         return self._rest_by_itself()

@@ -72,6 +72,8 @@ class Snapshot(Scope):
         self._leader: Pinned | None = None
         """The connection whose moment the others share; they can join while it is there."""
         self._opening: asyncio.Task[None] | None = None
+        self._failure: Exception | None = None
+        """Why it could not open."""
         self._joining = 0
         self._lane = Lane(needed=not self.dialect.remote)
         self._calls = InFlight()
@@ -139,7 +141,7 @@ class Snapshot(Scope):
             if call.writes:
                 raise ReadOnlyScope(f"{call.verb}: a snapshot only reads; write through the Database or a transaction")
             direct = self._connections.unwatched(call.direct)
-            reading = None if direct is None else direct.reading
+            reading = None if direct is None else direct.reads_by
             async with self._borrow(call.verb, reading, only) as pinned:
                 trace.connected(pinned.number)
                 driver = await self._connections.driver(pinned.connection) if direct is not None else None
@@ -185,7 +187,10 @@ class Snapshot(Scope):
         token = self._token
         if only is None and token is not None and self._may_join():
             return await self._join(token)
-        if self._opening is not None and self._opening.done() and not self._all:
+        if self._failure is not None:
+            raise self._failure
+        is_over = self._opening is not None and self._opening.done() and not self._all
+        if is_over or (only is not None and only not in self._all):
             raise ConnectionLost(_LOST)
         line = self._line if only is None else only.line
         place: Place = asyncio.get_running_loop().create_future()
@@ -235,6 +240,7 @@ class Snapshot(Scope):
                     opened.append(await self._connect())
                 await self._pin(opened)
         except Exception as error:
+            self._failure = error
             self._fail(self._line, error)
             await finish(self._close_connections())
 

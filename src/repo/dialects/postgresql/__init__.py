@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from itertools import groupby
 from typing import Any, cast
 
 from sqlalchemy import URL, Column, ColumnElement, Connection, MetaData, Table, event, text
@@ -15,7 +14,7 @@ from sqlalchemy.util import await_only
 from repo.dialects.base import Dialect, EngineSettings, TransactionOptions
 from repo.dialects.postgresql import beginning, limits
 from repo.dialects.postgresql.copying import copy_in, has_refused, takes
-from repo.dialects.postgresql.driver import connect, sent, watch
+from repo.dialects.postgresql.driver import connect, refusals, sent, watch
 from repo.dialects.postgresql.errors import broken, translate
 from repo.dialects.postgresql.values import comparable, in_days, stored
 from repo.errors import ConfigurationError, RepoError
@@ -35,14 +34,15 @@ _TEXTS = {
 """Arguments of ``asyncpg.connect``, and of SQLAlchemy's dialect, that make sense in a URL."""
 
 
-_ASKS_NOBODY = """
+_ADDS_UNHINDERED = """
 SELECT relkind = 'r' AND NOT relhasrules
     AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = pg_class.oid AND tgtype & 4 <> 0)
-    AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = pg_class.oid AND NOT indisprimary
-        AND (indisunique OR indisexclusion))
+    AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = pg_class.oid AND (indisunique OR indisexclusion)
+        AND NOT (indisprimary AND $2::text[] @> ARRAY(
+            SELECT attname::text FROM pg_attribute WHERE attrelid = indrelid AND attnum = ANY (indkey))))
 FROM pg_class WHERE oid = to_regclass($1)
 """
-"""Of an INSERT into a table; 4 says that a trigger is for INSERT, as that of a foreign key is."""
+"""Of a table, and the columns of its key; 4 says that a trigger is for INSERT, as that of a foreign key is."""
 
 
 class PostgreSQL(Dialect):
@@ -113,22 +113,25 @@ class PostgreSQL(Dialect):
         self, driver: Any, statements: Mapping[int, tuple[str, Sequence[Any]]]
     ) -> Mapping[int, Sequence[Any] | None]:
         found: dict[int, Sequence[Any] | None] = dict.fromkeys(statements)
-        for sending, group in groupby(statements, key=lambda number: statements[number][0]):
-            numbers = [*group]
+        alike: dict[str, dict[int, Sequence[Any]]] = {}
+        for number, (sending, values) in statements.items():
+            alike.setdefault(sending, {})[number] = values
+        for sending, sets in alike.items():
             try:
                 # In no transaction this is one by itself: all of them have happened, or none.
-                rows = await self.fetch_many(driver, sending, [statements[number][1] for number in numbers], None)
+                rows = await self.fetch_many(driver, sending, [*sets.values()], None)
             except Exception as error:
-                if isinstance(error, OSError) or driver.is_closed():
+                # Any other, such as of a value that cannot be read, comes when all of it is stored.
+                if driver.is_closed() or not isinstance(error, refusals()):
                     raise
                 continue
             given = {row[-1]: row for row in rows}
-            found |= {number: [given[number]] if number in given else [] for number in numbers}
+            found |= {number: [given[number]] if number in given else [] for number in sets}
         return found
 
-    async def asks_nobody(self, driver: Any, table: Table) -> bool:
+    async def adds_unhindered(self, driver: Any, table: Table) -> bool:
         name = self.syntax.identifier_preparer.format_table(table)
-        return bool(await driver.fetchval(_ASKS_NOBODY, name))
+        return bool(await driver.fetchval(_ADDS_UNHINDERED, name, [column.name for column in table.primary_key]))
 
     async def codes(self, driver: Any, text: str) -> Sequence[Any]:
         return [attribute.type.oid for attribute in (await driver.prepare(text)).get_attributes()]

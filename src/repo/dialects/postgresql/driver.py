@@ -112,6 +112,14 @@ def _look(connection: Any, record: Any, _: Any) -> None:
             raise InvalidatePoolError("the connection did not answer") from error
 
 
+@cache
+def refusals() -> tuple[type[Exception], ...]:
+    """What the driver raises where a statement has done nothing: the server says so, or it was not sent."""
+    import asyncpg
+
+    return asyncpg.PostgresError, asyncpg.InterfaceError
+
+
 def _no_answer() -> tuple[type[Exception], ...]:
     """What the driver raises instead of an answer."""
     import asyncpg

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Column, ColumnElement, Connection, MetaData, Table, event
+from sqlalchemy import URL, Column, ColumnElement, Connection, MetaData, event
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.types import TypeEngine
@@ -120,9 +120,6 @@ class SQLite(Dialect):
     ) -> Mapping[int, Sequence[Any] | None]:
         found = await _with_reasons(driver, driver.visit(fetch_each, [*statements.values()]))
         return dict(zip(statements, found, strict=True))
-
-    async def asks_nobody(self, driver: ThreadedConnection, table: Table) -> bool:
-        return True  # who writes has waited for all others
 
     async def codes(self, driver: Any, text: str) -> Sequence[Any]:
         return ()
