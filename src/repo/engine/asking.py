@@ -70,10 +70,11 @@ def _plan(plans: Plans, statement: Select[Any], parameters: Sequence[BindParamet
     mapper = _only_entity(statement)
     if reason := _refusal(statement, mapper):
         return reason
+    plain: Any = statement
     if mapper is not None:
         attributes = [getattr(mapper.class_, each.key) for each in hydration.loaded(mapper)]
-        statement = statement.with_only_columns(*attributes, maintain_column_froms=True)
-    plan = plans.plan(statement, parameters)
+        plain = statement.with_only_columns(*attributes, maintain_column_froms=True)
+    plan = plans.plan(plain, parameters)
     if isinstance(plan, Plan):
         plan.mapper = mapper
     return plan

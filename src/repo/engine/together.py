@@ -209,7 +209,7 @@ class Committed(Several):
         return self._rest_by_itself()
 
     async def _go_along(self, way: Way) -> bool:
-        """Whether those who write at once would not wait for others with it; what fails there is nobody's."""
+        """Whether nobody else who writes would wait for them; if that fails, each finds out by itself."""
         try:
             return await self._writes[0].goes_along(way)
         except Exception:
