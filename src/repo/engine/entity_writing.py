@@ -1,6 +1,7 @@
 """The statements that write an entity's row, and what they do to the entity."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import insert
@@ -220,5 +221,10 @@ def _changes(state: InstanceState[Any]) -> dict[str, Any]:
 
 def _hangs_together(mapper: Mapper[Any], values: Iterable[str]) -> bool:
     """Whether other entities hang on one with these attributes, or did before."""
-    related = mapper.relationships
-    return bool(related) and any(name in related for name in values)
+    return not _related(mapper).isdisjoint(values)
+
+
+@lru_cache(maxsize=1024)
+def _related(mapper: Mapper[Any]) -> frozenset[str]:
+    """The names of a model's relationships."""
+    return frozenset(mapper.relationships.keys())

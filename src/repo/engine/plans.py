@@ -10,6 +10,7 @@ Where they are not there, there are no plans, and all goes SQLAlchemy's way; a t
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import BindParameter, Dialect, FrozenResult
@@ -149,9 +150,8 @@ class Plan:
         self._constants, self._places = _places(self._compiled, len(parameters))
         self._text: str = self._compiled.string
         order = [self._places.get(name) for name in self._compiled.positiontup]
-        self._order = [place for place in order if place is not None]
-        self._plain = len(self._order) == len(order) and not self._processes and not self._expands
-        self._straight = self._plain and self._order == [*range(len(parameters))]
+        is_plain = None not in order and not self._processes and not self._expands
+        self._pick = _picker(order) if is_plain else None
         columns = self._compiled._result_columns
         self._columns = [(column.type.dialect_impl(dialect), dialect) for column in columns]
         self.reading: list[tuple[int, Process]] | None = None
@@ -183,16 +183,14 @@ class Plan:
         found = [kind.result_processor(dialect, code) for (kind, dialect), code in each]
         self.reading = [(number, process) for number, process in enumerate(found) if process is not None]
 
-    def bound(self, values: Sequence[Any]) -> tuple[str, list[Any]]:
+    def bound(self, values: Sequence[Any]) -> tuple[str, Sequence[Any]]:
         """The text, and in its order the values as the driver takes them.
 
         Args:
             values: one for each of the parameters.
         """
-        if self._straight:
-            return self._text, list(values)
-        if self._plain:
-            return self._text, [values[place] for place in self._order]
+        if self._pick is not None:
+            return self._text, self._pick(values)
         given = {name: values[place] for name, place in self._places.items()} | self._constants
         if not self._expands:
             return self._text, _converted(given, self._compiled.positiontup, self._processes)
@@ -208,6 +206,13 @@ class Plan:
             for values in converted:
                 values[number] = process(values[number])
         return converted
+
+
+def _picker(order: Sequence[Any]) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    """The function that gives the values at these places."""
+    if order == [*range(len(order))]:
+        return lambda values: values
+    return itemgetter(*order) if len(order) > 1 else lambda values: [values[place] for place in order]
 
 
 def _converted(values: Any, names: Sequence[str], processes: Any) -> list[Any]:
