@@ -45,7 +45,7 @@ async def connect(database: str, **options: Any) -> aiosqlite.Connection:
     When it fails, its thread has ended as well. Otherwise the thread may report its end to a loop
     that is closed by then, and print a traceback beside the error that was raised.
     """
-    connection = ThreadedConnection(lambda: sqlite3.connect(database, **options), iter_chunk_size=64)
+    connection = ThreadedConnection(lambda: sqlite3.connect(database, **options))
     # As SQLAlchemy does: a Database that nobody closed does not keep the program alive.
     connection._thread.daemon = True
     try:
@@ -62,6 +62,11 @@ class ThreadedConnection(aiosqlite.Connection):
     stopped: asyncio.Future[Any] | None = None
     """Done when it has ended; it is told to stop by itself, too, when it cannot connect."""
 
+    def __init__(self, opening: Callable[[], sqlite3.Connection]) -> None:
+        super().__init__(self._open, iter_chunk_size=64)
+        self._opening = opening
+        self._opened: sqlite3.Connection | None = None
+
     async def visit(self, function: Callable[..., T], *args: Any) -> T:
         """What a function gives that works on the connection of ``sqlite3``, in its thread."""
         execute: Any = self._execute
@@ -69,8 +74,18 @@ class ThreadedConnection(aiosqlite.Connection):
         return given
 
     def stop(self) -> asyncio.Future[Any] | None:
+        # The driver closes only what it knows of: not what is opened for a caller that was cancelled meanwhile.
+        self._tx.put_nowait((None, self._close_opened))
         self.stopped = super().stop()
         return self.stopped
+
+    def _open(self) -> sqlite3.Connection:
+        self._opened = self._opening()
+        return self._opened
+
+    def _close_opened(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
 
 
 class _HalfDone(Exception):
