@@ -16,7 +16,6 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from repo import Database, ForeignKeyViolation, Repository, errors
 from repo.dialects.sqlite import diagnosis
-from repo.dialects.sqlite.driver import ClosingConnection, connect
 from repo.dialects.sqlite.errors import CLASSES, CONSTRAINTS, NAMES, UNLISTED, translate
 from repo.model import NAMING_CONVENTION
 from tests.mistakes import Authors, Book, Books, caught, seed
@@ -380,27 +379,3 @@ def test_a_code_that_python_does_not_know_is_mapped_by_its_class() -> None:
     wrong = translate(made("unknown", 3091), None)
     assert (type(wrong), wrong and wrong.code) == (errors.InvalidValue, "SQLITE_CONSTRAINT_DATATYPE")
     assert type(translate(made("unknown", sqlite3.SQLITE_IOERR | 99 << 8), None)) is errors.StorageFailed
-
-
-async def test_what_is_opened_for_a_cancelled_caller_is_closed(tmp_path: Path) -> None:
-    """A cancel while a connection is being opened leaves no open connection behind."""
-    loop, arrived, may_open = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
-    closed: list[bool] = []
-
-    class Slow(ClosingConnection):
-        def __init__(self, *args: Any, **options: Any) -> None:
-            loop.call_soon_threadsafe(arrived.set)
-            may_open.wait(timeout=60)
-            super().__init__(*args, **options)
-
-        def close(self) -> None:
-            super().close()
-            closed.append(True)
-
-    opening = asyncio.create_task(connect(str(tmp_path / "a.db"), factory=Slow))
-    await arrived.wait()
-    opening.cancel()
-    await asyncio.sleep(0)
-    may_open.set()
-    await asyncio.wait([opening])
-    assert (opening.cancelled(), closed) == (True, [True])

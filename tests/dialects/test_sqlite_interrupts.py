@@ -1,4 +1,4 @@
-"""A statement whose caller has gone is stopped, wherever it is."""
+"""What a caller has left behind: a statement is stopped, wherever it is, and a connection closed."""
 
 import asyncio
 import threading
@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event, func, literal, select
 
 from repo import Database
-from repo.dialects.sqlite.driver import ClosingConnection
+from repo.dialects.sqlite.driver import ClosingConnection, connect
 
 ROWS = 20_000_000
 """SQLite takes seconds to count them."""
@@ -46,3 +46,27 @@ async def test_a_statement_that_had_not_begun_when_it_was_cancelled_is_stopped_w
             with pytest.raises(asyncio.CancelledError):
                 await running
     assert not completed
+
+
+async def test_what_is_opened_for_a_cancelled_caller_is_closed(tmp_path: Path) -> None:
+    """A cancel while a connection is being opened leaves no open connection behind."""
+    loop, arrived, may_open = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    closed: list[bool] = []
+
+    class Slow(ClosingConnection):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            loop.call_soon_threadsafe(arrived.set)
+            may_open.wait(timeout=60)
+            super().__init__(*args, **options)
+
+        def close(self) -> None:
+            super().close()
+            closed.append(True)
+
+    opening = asyncio.create_task(connect(str(tmp_path / "a.db"), factory=Slow))
+    await arrived.wait()
+    opening.cancel()
+    await asyncio.sleep(0)
+    may_open.set()
+    await asyncio.wait([opening])
+    assert (opening.cancelled(), closed) == (True, [True])
