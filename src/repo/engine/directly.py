@@ -59,7 +59,7 @@ class Way:
         """The rows that a statement yields, with Python's values."""
         plan = statement.plan
         if plan.reading is None:
-            plan.learn(await self.dialect.codes(self.driver, statement.text))
+            await self._learn(statement)
         try:
             rows = await self.dialect.fetch(self.driver, statement.text, statement.values, self.seconds)
         except self.dialect.unexplained as error:
@@ -74,7 +74,7 @@ class Way:
         """
         first, sets = statements[0], [statement.values for statement in statements]
         if first.plan.reading is None:
-            first.plan.learn(await self.dialect.codes(self.driver, first.text))
+            await self._learn(first)
         try:
             rows = await self.dialect.fetch_many(self.driver, first.text, sets, self.seconds)
         except self.dialect.unexplained as error:
@@ -90,7 +90,7 @@ class Way:
         try:
             for statement in statements.values():
                 if statement.plan.reading is None:
-                    statement.plan.learn(await self.dialect.codes(self.driver, statement.text))
+                    await self._learn(statement)
         except Exception:
             return dict.fromkeys(statements)
         try:
@@ -98,6 +98,10 @@ class Way:
             return await self.dialect.fetch_each(self.driver, sent)
         except self.dialect.unexplained:
             return dict.fromkeys(statements)
+
+    async def _learn(self, statement: Statement) -> None:
+        """Ask the driver what it calls the types of the columns that a statement yields."""
+        statement.plan.learn(await self.dialect.codes(self.driver, statement.text))
 
 
 class Direct(ABC, Generic[T]):

@@ -67,16 +67,6 @@ def columns(mapper: Mapper[Any]) -> list[ColumnElement[Any]]:
 
 
 @lru_cache(maxsize=1024)
-def key_of(mapper: Mapper[Any]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
-    """The function that gives the primary key of such a row."""
-    places = _key_places(mapper)
-    if len(places) > 1:
-        return itemgetter(*places)
-    place = places[0]
-    return lambda row: (row[place],)
-
-
-@lru_cache(maxsize=1024)
 def keys_of(mapper: Mapper[Any]) -> Callable[[Sequence[Sequence[Any]]], Iterable[tuple[Any, ...]]]:
     """The function that gives the primary keys of such rows."""
     places = _key_places(mapper)
@@ -120,10 +110,10 @@ def attached(own: Session, mapper: Mapper[Any], rows: Sequence[Sequence[Any]]) -
     Raises:
         LookupError: the session has one that lacks something, which is SQLAlchemy's to fill in.
     """
-    key_in, known = key_of(mapper), own.identity_map
+    known = own.identity_map
     identity_class = _identity_class(mapper)
     names = {attribute.key for attribute in loaded(mapper)}
-    members: list[Any] = [known.get((identity_class, key_in(row), None)) for row in rows]
+    members: list[Any] = [known.get((identity_class, key, None)) for key in keys_of(mapper)(rows)]
     for member in members:
         if member is not None and not names <= instance_dict(member).keys():
             raise LookupError(member)
@@ -139,8 +129,8 @@ def attached(own: Session, mapper: Mapper[Any], rows: Sequence[Sequence[Any]]) -
 
 def refreshed(own: Session, mapper: Mapper[Any], row: Sequence[Any]) -> Any:
     """The entity of such a row in a session; one that it has already gets the values of the row."""
-    key = mapper.identity_key_from_primary_key(key_of(mapper)(row))
-    known = own.identity_map.get(key)
+    [key] = keys_of(mapper)([row])
+    known = own.identity_map.get(mapper.identity_key_from_primary_key(key))
     if known is None:
         return attached(own, mapper, [row])[0]
     values, state = instance_dict(known), instance_state(known)
