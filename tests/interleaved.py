@@ -29,7 +29,7 @@ def before(db: Database, *steps: tuple[str, Callable[[], Any]]) -> Iterator[None
     assert pending == []
 
 
-async def unused() -> None:
-    """Let a moment pass in which nobody uses a connection, so that the pool has all of them back."""
+async def settle() -> None:
+    """Let all other tasks go on for as far as they can by themselves, and the pool have what nobody uses."""
     for _ in range(TURNS + 1):
         await asyncio.sleep(0)

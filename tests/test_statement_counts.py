@@ -13,7 +13,7 @@ from sqlalchemy import Integer, event, func, select, text
 
 from repo import Database, Repository, Scope, Stream, Transaction, gather
 from repo.testing import queries
-from tests.interleaved import unused
+from tests.interleaved import settle
 from tests.models import SCOPES, WRITING_SCOPES, User, Users, opened
 
 DOCS = (Path(__file__).parents[1] / "docs" / "repositories.md").read_text()
@@ -187,7 +187,7 @@ async def around(db: Database) -> AsyncIterator[list[str]]:
 
 async def test_exists_stops_at_the_first_row(shop: Database) -> None:
     """`exists` looks at no further row once it has found one; `count`, for comparison, looks at all."""
-    await unused()
+    await settle()
     looked_at = await counting(shop)
     looks = func.looked(User.id, type_=Integer) > 0
     assert await Users(shop).exists(looks)

@@ -4,11 +4,7 @@ import pytest
 
 from repo.engine.admission import Holder, Permits, enter, leave
 from repo.errors import PoolDeadlock, PoolTimeout
-
-
-async def settle() -> None:
-    for _ in range(3):
-        await asyncio.sleep(0)
+from tests.interleaved import settle
 
 
 def call() -> Holder:

@@ -15,6 +15,7 @@ from repo.engine import lanes
 from repo.engine.lanes import Lane
 from repo.engine.plans import Plan
 from repo.events import CallEnded, Event
+from tests.interleaved import settle
 from tests.models import User, Users, opened, stocked
 
 
@@ -41,11 +42,6 @@ async def readers(lane: Lane, plan: Plan, number: int) -> list[Reader]:
 
 def running(made: list[Reader]) -> list[bool]:
     return [reader.running.is_set() for reader in made]
-
-
-async def settle() -> None:
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 @pytest.fixture

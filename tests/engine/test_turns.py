@@ -8,6 +8,7 @@ from repo.dialects.base import TransactionOptions
 from repo.engine.admission import Holder
 from repo.engine.turns import Turn
 from repo.errors import DatabaseLocked, PoolTimeout
+from tests.interleaved import settle
 
 PLAIN = TransactionOptions()
 
@@ -29,11 +30,6 @@ def locked() -> OperationalError:
         first.execute("ROLLBACK")
     first.close()
     return OperationalError("BEGIN IMMEDIATE", None, caught.value)
-
-
-async def settle() -> None:
-    for _ in range(3):
-        await asyncio.sleep(0)
 
 
 async def test_first_come_first_served() -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Executable, event, func, insert, make_url, select, text
 from repo import Database, gather
 from repo.dialects.postgresql import driver
 from repo.errors import ConnectionLost
-from tests.interleaved import unused
+from tests.interleaved import settle
 from tests.proxy import Proxy
 from tests.scopes.models import Account, Accounts
 
@@ -126,14 +126,14 @@ async def test_a_connection_that_does_not_answer_after_a_pause(
 ) -> None:
     """A connection that nobody used for a while, and that does not answer, is replaced before it is used."""
     monkeypatch.setattr(driver, "IDLE", 0.0)
-    await unused()
+    await settle()
     proxy.heard.clear()
     assert await Accounts(remote).count() == 1
     assert proxy.heard == ["Q SELECT 1", "B", "E", "S"]
     for name in ("PING", "FAREWELL"):
         monkeypatch.setattr(driver, name, 0.2)
     proxy.lose()
-    await unused()
+    await settle()
     async with asyncio.timeout(BOUND):
         assert (await Accounts(remote).update(1, balance=1)).balance == 1
         assert await gather(*(Accounts(remote).count() for _ in range(9))) == (1,) * 9
@@ -144,7 +144,7 @@ async def test_a_cancel_while_a_connection_is_asked(
 ) -> None:
     """A cancel of a call that waits for such an answer leaves nothing behind."""
     monkeypatch.setattr(driver, "IDLE", 0.0)
-    await unused()
+    await settle()
     proxy.lose()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from repo import Database, UniqueViolation, UsageError, gather
 from repo.testing import queries
-from tests.interleaved import unused
+from tests.interleaved import settle
 from tests.models import Model, Order, Orders, User, Users, opened
 from tests.proxy import Proxy
 
@@ -192,7 +192,7 @@ async def test_what_asyncpg_is_given_directly(shop: Database) -> None:
     if shop.engine.dialect.driver != "asyncpg":
         pytest.skip("feature: asyncpg")
     counts = {}
-    await unused()
+    await settle()
     async with shop.engine.connect() as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
     for way, send in ON_POSTGRES.items():
@@ -208,7 +208,7 @@ async def test_what_asyncpg_has_prepared(shop: Database) -> None:
     """A prepared statement is collected each time that it is executed, and a cursor once."""
     if shop.engine.dialect.driver != "asyncpg":
         pytest.skip("feature: asyncpg")
-    await unused()
+    await settle()
     async with shop.engine.connect() as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
         prepared = await driver.prepare("SELECT generate_series(1, 100)")
